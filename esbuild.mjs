@@ -1,0 +1,70 @@
+/**
+ * Bundles what is shipped: the headless command, and the extension where it exists. Everything goes into the bundles but
+ * onnxruntime, whose libraries must stay files, and vscode, which the editor provides.
+ *
+ *     node esbuild.mjs [--production] [--watch] [--outdir=FOLDER]
+ */
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { build, context } from 'esbuild';
+
+const production = process.argv.includes('--production');
+const watch = process.argv.includes('--watch');
+const outdir = process.argv.find((arg) => arg.startsWith('--outdir='))?.slice('--outdir='.length) ?? 'dist';
+
+const entries = [
+  { in: 'src/cli/main.ts', out: 'midtrain', banner: '#!/usr/bin/env node' },
+  { in: 'src/extension.ts', out: 'extension', banner: '' },
+].filter((entry) => existsSync(entry.in));
+
+/** Python that is run as files. */
+const python = 'src/evaluation/executor/python';
+
+function copyPython() {
+  const target = join(outdir, 'python');
+  rmSync(target, { recursive: true, force: true });
+  mkdirSync(target, { recursive: true });
+  for (const name of existsSync(python) ? readdirSync(python) : []) {
+    if (name.endsWith('.py')) cpSync(join(python, name), join(target, name));
+  }
+}
+
+const options = entries.map((entry) => ({
+  entryPoints: [{ in: entry.in, out: entry.out }],
+  bundle: true,
+  outdir,
+  outExtension: { '.js': '.cjs' },
+  format: 'cjs',
+  platform: 'node',
+  target: 'node20.19',
+  external: ['onnxruntime-node', 'onnxruntime-common', 'vscode'],
+  // Modules that ask where they are: `import.meta.url` does not exist in CommonJS.
+  define: { 'import.meta.url': 'importMetaUrl', 'import.meta.dirname': '__dirname' },
+  banner: {
+    js: `${entry.banner}\nconst importMetaUrl = require('node:url').pathToFileURL(__filename).href;`.trimStart(),
+  },
+  minify: production,
+  sourcemap: production ? false : 'linked',
+  metafile: true,
+  logLevel: 'warning',
+  plugins: [
+    {
+      name: 'copy-python',
+      setup(bundle) {
+        bundle.onEnd(({ metafile }) => {
+          copyPython();
+          for (const [path, { bytes }] of Object.entries(metafile?.outputs ?? {})) {
+            if (path.endsWith('.cjs')) console.log(`${path}  ${(bytes / 1000).toFixed(0)} kB`);
+          }
+        });
+      },
+    },
+  ],
+}));
+
+if (watch) {
+  for (const one of options) await (await context(one)).watch();
+} else {
+  rmSync(outdir, { recursive: true, force: true });
+  await Promise.all(options.map((one) => build(one)));
+}

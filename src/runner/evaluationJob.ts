@@ -1,12 +1,11 @@
 /**
  * One evaluation, from a request to a score: prompts, samples, programs, verdicts, all kept in the run's folder
- * (`run.json`, `samples.jsonl`, `samples.jsonl_results.jsonl`), from which a second call goes on.
- * Programs are judged while the model goes on sampling. Knows nothing of terminals or of VS Code.
+ * (runFolder.ts), from which a second call goes on. Programs are judged while the model goes on sampling.
+ * Knows nothing of processes, sockets, terminals or VS Code.
  */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { isDeepStrictEqual } from 'node:util';
 import { generate, type GenerationProgress } from '../engine/generation/generator.ts';
 import type { Completion, GeneratedToken, GenerationRequest } from '../engine/generation/types.ts';
 import { loadDecoder, type LoadedDecoder } from '../engine/languageModel.ts';
@@ -22,43 +21,53 @@ import { createNativeExecutor } from '../evaluation/executor/native.ts';
 import { extract, sampleOf } from '../evaluation/extraction.ts';
 import { JsonLinesWriter } from '../evaluation/jsonl.ts';
 import { buildPrompt, defaultProtocol, protocolById, type Protocol } from '../evaluation/protocols.ts';
-import { readSamples, resultsPathOf, rowOfSample, sampleKey, type SampleRow } from '../evaluation/sampleFiles.ts';
+import { readSamples, rowOfSample, sampleKey, type SampleRow } from '../evaluation/sampleFiles.ts';
 import { score } from '../evaluation/score.ts';
 import type { Executor, Problem, Verdict } from '../evaluation/types.ts';
-import type {
-  EvaluationListener,
-  EvaluationOutcome,
-  EvaluationProgress,
-  EvaluationRequest,
-  RunEvaluation,
-} from './types.ts';
+import type { EventBody } from './events.ts';
+import { ProgressTeller } from './progress.ts';
+import { readDescription, runPaths, writeDescription } from './runFolder.ts';
+import type { EvaluationOutcome, ResolvedRequest } from './types.ts';
 
 /** Sequences decoded together unless the request says: more are hardly faster on a CPU and take cache (docs/log.md). */
 const DEFAULT_PLACES = 32;
 
-export const runEvaluation: RunEvaluation = async (request, listener, signal) => {
+export interface EvaluationWork {
+  /** Holds `run.json`; the caller holds its lock. */
+  readonly folder: string;
+  /** What that says, with its files found. */
+  readonly request: ResolvedRequest;
+  readonly tell: (event: EventBody) => void;
+  /** Aborted, the work stops before the next token. */
+  readonly signal: AbortSignal;
+  /** Awaited before each step of the model. */
+  readonly gate: () => Promise<void>;
+}
+
+/** @throws UserError for what a user can mend; the samples and results so far are in the folder. */
+export async function runEvaluation(evaluation: EvaluationWork): Promise<EvaluationOutcome> {
+  const { folder, request, tell, signal, gate } = evaluation;
   const started = performance.now();
-  const samplesFile = join(request.folder, 'samples.jsonl');
-  const resultsFile = resultsPathOf(samplesFile);
+  const { samples: samplesFile, results: resultsFile } = runPaths(folder);
   const benchmark = await loadBenchmark(request.benchmark.id, request.benchmark.path);
   const selected = selectProblems(benchmark, request.selection);
-  const problems = selected.slice(0, request.limit ?? undefined);
+  const problems = askedProblems(selected, request);
   const source = await openModel(request.model.path);
   try {
     const protocol =
       request.protocol === null
         ? defaultProtocol(request.benchmark.id, source.tokenizer.chatTemplate !== null)
         : protocolById(request.benchmark.id, request.protocol);
-    await openFolder(request, protocol, benchmark, source);
+    await checkIdentity(folder, request, protocol, benchmark, source);
     const writer = await JsonLinesWriter.open(samplesFile);
     try {
-      const progress = new Progress(listener, problems.length * request.samples);
+      const progress = new ProgressTeller(tell, problems.length * request.samples);
       const earlier = (await readSamples(samplesFile, benchmark.problems, { tolerant: true })).samples;
       const wanted = earlier.filter(
         ({ taskId, sample }) => sample < request.samples && problems.some((problem) => problem.taskId === taskId),
       );
       progress.update({ generated: wanted.length, resumed: wanted.length });
-      if (wanted.length > 0) note(listener, `${wanted.length} samples of an earlier call are taken over.`);
+      if (wanted.length > 0) progress.note(`${wanted.length} samples of an earlier call are taken over.`);
 
       const workers = request.workers ?? availableParallelism();
       const limits = { ...protocol.defaults, ...(request.timeLimit === null ? {} : { timeLimit: request.timeLimit }) };
@@ -68,13 +77,14 @@ export const runEvaluation: RunEvaluation = async (request, listener, signal) =>
         ...(request.python === null ? {} : { python: request.python }),
       });
       try {
-        noteSandbox(listener, executor);
+        noteSandbox(progress, executor);
         const queue = new Readable({ objectMode: true, read: () => undefined });
         for (const sample of wanted) queue.push(sample);
         const missing = missingSamples(problems, request.samples, wanted);
         const stop = new AbortController();
         const either = AbortSignal.any([signal, stop.signal]);
         const sampling = sampleModel({
+          folder,
           request,
           protocol,
           benchmark,
@@ -84,6 +94,7 @@ export const runEvaluation: RunEvaluation = async (request, listener, signal) =>
           queue,
           progress,
           signal: either,
+          gate,
         }).then(
           (result) => {
             queue.push(null);
@@ -104,6 +115,7 @@ export const runEvaluation: RunEvaluation = async (request, listener, signal) =>
             limits,
             concurrency: workers,
             resultsPath: resultsFile,
+            leaveOut: ['tokens', 'answer'],
             signal,
           });
           for await (const { scored, resumed } of judged) {
@@ -134,7 +146,7 @@ export const runEvaluation: RunEvaluation = async (request, listener, signal) =>
           }),
           protocol: protocol.id,
           device: sampled?.device ?? 'no device (nothing was left to sample)',
-          folder: request.folder,
+          folder,
           samplesFile,
           resultsFile,
           seconds: {
@@ -156,18 +168,20 @@ export const runEvaluation: RunEvaluation = async (request, listener, signal) =>
   } finally {
     await source.close();
   }
-};
+}
 
 interface Sampling {
-  readonly request: EvaluationRequest;
+  readonly folder: string;
+  readonly request: ResolvedRequest;
   readonly protocol: Protocol;
   readonly benchmark: Benchmark;
   readonly source: ModelSource;
   readonly missing: ReadonlyMap<Problem, number[]>;
   readonly writer: JsonLinesWriter;
   readonly queue: Readable;
-  readonly progress: Progress;
+  readonly progress: ProgressTeller;
   readonly signal: AbortSignal;
+  readonly gate: () => Promise<void>;
 }
 
 interface Sampled {
@@ -178,10 +192,10 @@ interface Sampled {
 
 /** Generates what is missing; each sample is on the disk before it is judged. Null when nothing is missing. */
 async function sampleModel(sampling: Sampling): Promise<Sampled | null> {
-  const { request, protocol, benchmark, source, missing, writer, queue, progress, signal } = sampling;
+  const { folder, request, protocol, benchmark, source, missing, writer, queue, progress, signal, gate } = sampling;
   if (missing.size === 0) return null;
   const start = performance.now();
-  progress.update({ phase: 'load' });
+  progress.phase('load');
   const tokenizer = createTokenizer(source.tokenizer);
   const requests = [...missing].map(([problem, samples]): GenerationRequest => ({
     ...request.sampling,
@@ -202,7 +216,8 @@ async function sampleModel(sampling: Sampling): Promise<Sampled | null> {
   });
   const { decoder } = loaded;
   try {
-    await recordDevice(request.folder, loaded);
+    await recordEngine(folder, loaded);
+    progress.engine(deviceLabel(loaded));
     for (const { device, verdict, detail } of loaded.report) progress.note(`${device}: ${verdict} (${detail})`);
     const loadSeconds = (performance.now() - start) / 1000;
     let work: Sampled['work'] = { promptTokens: 0, generatedTokens: 0, prefillSeconds: 0, decodeSeconds: 0 };
@@ -210,7 +225,7 @@ async function sampleModel(sampling: Sampling): Promise<Sampled | null> {
       work = now;
       progress.generation(now);
     };
-    for await (const completion of generate(decoder, tokenizer, requests, { onProgress, signal })) {
+    for await (const completion of generate(decoder, tokenizer, requests, { onProgress, signal, gate })) {
       if (completion.finish === 'cancelled') continue;
       const problem = benchmark.problems.find(({ taskId }) => taskId === completion.id)!;
       const sample = sampleOf(problem, completion.sample, extract(protocol, problem, completion.text));
@@ -219,7 +234,7 @@ async function sampleModel(sampling: Sampling): Promise<Sampled | null> {
       queue.push({ ...sample, row } satisfies SampleRow);
       progress.update({ generated: progress.generated + 1 });
     }
-    progress.update({ phase: 'execute' });
+    progress.phase('judge');
     return { device: deviceLabel(loaded), loadSeconds, work };
   } finally {
     await decoder.close();
@@ -274,22 +289,28 @@ function missingSamples(
   return missing;
 }
 
+/** The problems that the request names, in the file's order. @throws UserError for a task that is not among them */
+function askedProblems(selected: readonly Problem[], { tasks, limit, selection }: ResolvedRequest): readonly Problem[] {
+  if (tasks === null) return selected.slice(0, limit ?? undefined);
+  const unknown = tasks.find((id) => !selected.some(({ taskId }) => taskId === id));
+  if (unknown !== undefined) throw new UserError(`There is no task ${unknown} in the part "${selection}".`);
+  return selected.filter(({ taskId }) => tasks.includes(taskId)).slice(0, limit ?? undefined);
+}
+
 /**
- * Writes `run.json`, or checks that the one that is there asks for the same samples: its limit and number of samples may
- * differ, and what only says how the work is done (threads, workers, batch, Python).
- * @throws UserError when the folder holds another run.
+ * Keeps in `run.json` what makes samples comparable, or checks that it is what the earlier ones were made with: the number
+ * of problems and samples may change, and what only says how the work is done (threads, workers, batch, Python).
+ * @throws UserError when the folder holds samples of another kind
  */
-async function openFolder(
-  request: EvaluationRequest,
+async function checkIdentity(
+  folder: string,
+  request: ResolvedRequest,
   protocol: Protocol,
   benchmark: Benchmark,
   source: ModelSource,
 ): Promise<void> {
-  await mkdir(request.folder, { recursive: true });
-  const path = join(request.folder, 'run.json');
-  const modelHash = await source.hash();
   const identity = {
-    model: modelHash,
+    model: await source.hash(),
     benchmark: benchmark.contentSha256,
     protocol,
     sampling: request.sampling,
@@ -298,43 +319,21 @@ async function openFolder(
     precision: request.precision,
     device: request.device,
   };
-  const earlier = await readRun(path);
-  if (earlier !== null && JSON.stringify(earlier['identity']) !== JSON.stringify(identity)) {
+  const description = await readDescription(folder);
+  const written: unknown = JSON.parse(JSON.stringify(identity));
+  if (description.identity !== undefined && !isDeepStrictEqual(description.identity, written)) {
     throw new UserError(
-      `${request.folder} holds a run with another model, protocol or sampling. Name another folder with --out, or remove this one.`,
+      `${folder} holds samples of another model, protocol or sampling. Name another folder with --out, or remove this one.`,
     );
   }
   const host = { cores: availableParallelism(), load: loadavg()[0], platform: `${process.platform}-${process.arch}` };
-  await replaceFile(path, { format: 1, kind: 'evaluation', identity, request, host });
+  await writeDescription(folder, { ...description, identity, host });
 }
 
-async function recordDevice(folder: string, loaded: LoadedDecoder): Promise<void> {
-  const path = join(folder, 'run.json');
-  const run = await readRun(path);
+async function recordEngine(folder: string, loaded: LoadedDecoder): Promise<void> {
   const { device, report, precision, threads, decoder } = loaded;
-  await replaceFile(path, { ...run, engine: { device, report, precision, threads, batch: decoder.places } });
-}
-
-async function readRun(path: string): Promise<Record<string, unknown> | null> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
-  } catch {
-    // told below
-  }
-  throw new UserError(`${path} is not a run's description. Name another folder with --out, or remove the file.`);
-}
-
-async function replaceFile(path: string, content: object): Promise<void> {
-  await writeFile(`${path}.new`, `${JSON.stringify(content, null, 2)}\n`);
-  await rename(`${path}.new`, path);
+  const engine = { device, report, precision, threads, batch: decoder.places };
+  await writeDescription(folder, { ...(await readDescription(folder)), engine });
 }
 
 function deviceLabel({ device, precision, threads, decoder }: LoadedDecoder): string {
@@ -342,73 +341,8 @@ function deviceLabel({ device, precision, threads, decoder }: LoadedDecoder): st
   return `${device}, ${precision} (${size} MB of weights), ${threads} threads, batch ${decoder.places}`;
 }
 
-function note(listener: EvaluationListener, text: string, level: 'info' | 'warning' = 'info'): void {
-  listener({ type: 'note', level, text });
-}
-
-function noteSandbox(listener: EvaluationListener, executor: Executor): void {
+function noteSandbox(progress: ProgressTeller, executor: Executor): void {
   const missing = executor.layers.filter(({ inForce }) => !inForce);
   if (missing.length === 0) return;
-  note(listener, `Not in force on this machine: ${missing.map(({ name }) => name).join(', ')}.`, 'warning');
-}
-
-/** Seconds over which the rate of tokens is taken. */
-const RATE_WINDOW = 5;
-
-/** Gathers what both halves of the work tell, and passes it on at most five times a second. */
-class Progress {
-  readonly #listener: EvaluationListener;
-  #state: EvaluationProgress;
-  #sent = 0;
-  readonly #window: { time: number; tokens: number }[] = [];
-
-  constructor(listener: EvaluationListener, total: number) {
-    this.#listener = listener;
-    this.#state = {
-      type: 'progress',
-      phase: 'load',
-      done: 0,
-      total,
-      passed: 0,
-      generated: 0,
-      resumed: 0,
-      tokens: 0,
-      tokensPerSecond: 0,
-    };
-  }
-
-  get generated(): number {
-    return this.#state.generated;
-  }
-
-  generation({ phase, generatedTokens }: GenerationProgress): void {
-    const now = performance.now() / 1000;
-    this.#window.push({ time: now, tokens: generatedTokens });
-    while (this.#window.length > 2 && now - this.#window[0]!.time > RATE_WINDOW) this.#window.shift();
-    const first = this.#window[0]!;
-    const seconds = now - first.time;
-    this.update({
-      phase,
-      tokens: generatedTokens,
-      tokensPerSecond: seconds > 0 ? (generatedTokens - first.tokens) / seconds : 0,
-    });
-  }
-
-  note(text: string): void {
-    note(this.#listener, text);
-  }
-
-  judged(verdict: Verdict): void {
-    const { done, passed } = this.#state;
-    this.update({ done: done + 1, passed: passed + (verdict === 'passed' ? 1 : 0) });
-  }
-
-  update(change: Partial<EvaluationProgress>): void {
-    const turned = change.phase !== undefined && change.phase !== this.#state.phase;
-    this.#state = { ...this.#state, ...change };
-    const now = performance.now();
-    if (!turned && now - this.#sent < 200 && this.#state.done < this.#state.total) return;
-    this.#sent = now;
-    this.#listener(this.#state);
-  }
+  progress.note(`Not in force on this machine: ${missing.map(({ name }) => name).join(', ')}.`, 'warning');
 }

@@ -81,6 +81,7 @@ const optionsOf = (
   executor,
   limits: { timeLimit: 3, memoryLimit: 1 },
   concurrency: 3,
+  inOrder: true,
   ...more,
 });
 async function all(options: EvaluateOptions): Promise<Evaluated[]> {

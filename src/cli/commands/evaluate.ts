@@ -1,14 +1,15 @@
 /**
- * `midtrain evaluate`: samples a model on a benchmark, runs the programs and says the score. The work is the runner's;
- * this finds the files, shows the progress and words the outcome.
+ * `midtrain evaluate`: samples a model on a benchmark, runs the programs and says the score. The work is the runner's, in
+ * this process; this finds the files, shows the progress and words the outcome.
  */
-import { createHash } from 'node:crypto';
-import { join, relative, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { modelForms } from '../../catalog/models.ts';
 import { BENCHMARKS, benchmarkId } from '../../evaluation/benchmarks/index.ts';
 import { formatScore, formatVerdicts } from '../../evaluation/score.ts';
-import type { EvaluationListener, EvaluationOutcome, EvaluationRequest } from '../../runner/types.ts';
+import type { Phase, RunEvent } from '../../runner/events.ts';
+import { linkRun, openRun, runName, runsFolder } from '../../runner/store.ts';
+import type { EvaluationOutcome, EvaluationRequest } from '../../runner/types.ts';
 import { executionConsent } from '../consent.ts';
 import { type Context, needBenchmark, needModel, type Run } from '../context.ts';
 import { type ExitCode, exitCodes } from '../exitCodes.ts';
@@ -75,25 +76,30 @@ async function evaluate(context: Context, options: EvaluateOptions): Promise<Exi
   const model = await needModel(options.model, context);
   const { path, label } = model;
   const request = evaluationRequest(options, { id, path: benchmark.path }, { path, spec: options.model, label });
-  output.note(`${label} on ${BENCHMARKS[id].title}, run in ${relative('', request.folder) || '.'}`);
-  const { runEvaluation } = await import('../../runner/evaluationJob.ts');
-  const outcome = await runEvaluation(request, shower(output), context.signal);
+  const store = runsFolder();
+  const folder = resolve(options.out ?? join(store, runName(request)));
+  output.note(`${label} on ${BENCHMARKS[id].title}, run in ${folder}`);
+  await openRun(folder, request);
+  await linkRun(store, folder);
+  const { workOn } = await import('../../runner/work.ts');
+  const outcome = await workOn(folder, { onEvent: shower(output), signal: context.signal });
   output.result('evaluation', outcomeLines(outcome), outcome);
   if (outcome.status === 'stopped') return exitCodes.interrupted;
   return outcome.score.final ? exitCodes.ok : exitCodes.notFinal;
 }
 
-/** What the options ask for. Without `--out` the folder follows from the rest, so that the same command goes on. */
+/** What the options ask for. */
 export function evaluationRequest(
   options: EvaluateOptions,
   benchmark: EvaluationRequest['benchmark'],
   model: EvaluationRequest['model'],
 ): EvaluationRequest {
-  const request = {
+  return {
     model,
     benchmark,
     selection: options.selection,
     limit: options.limit ?? null,
+    tasks: null,
     samples: options.samples,
     sampling: { temperature: options.temperature, topP: options.topP, topK: options.topK, minP: options.minP },
     seed: options.seed,
@@ -103,43 +109,38 @@ export function evaluationRequest(
     precision: options.precision,
     strict: options.strict,
     timeLimit: options.timeLimit ?? null,
-  };
-  const identity = createHash('sha256').update(JSON.stringify(request)).digest('hex').slice(0, 8);
-  const name = `${benchmark.id}-${model.label}`
-    .toLowerCase()
-    .replace(/[^a-z0-9.]+/g, '-')
-    .replace(/^[-.]+|[-.]+$/g, '')
-    .slice(0, 80);
-  return {
-    ...request,
     batch: options.batch ?? null,
     threads: options.threads ?? null,
     workers: options.workers ?? null,
     python: options.python ?? null,
-    folder: resolve(options.out ?? join('.midtrain', 'runs', `${name}-${identity}`)),
   };
 }
 
-const phases = { prefill: 'reading prompts', decode: 'sampling', execute: 'running programs' } as const;
+const phases: Record<Phase, string> = {
+  fetch: 'fetching',
+  load: 'loading the model',
+  sample: 'sampling',
+  judge: 'running programs',
+};
 
 /** A listener that shows what a run tells. */
-function shower(output: Output): EvaluationListener {
-  let loading = false;
+function shower(output: Output): (event: RunEvent) => void {
+  let phase = '';
   return (event) => {
-    if (event.type === 'note') {
+    if (event.type === 'phase') {
+      phase = phases[event.phase];
+      if (event.phase === 'load') output.note('Loading the model.');
+    } else if (event.type === 'note') {
       if (event.level === 'warning') output.warning(event.text);
       else output.note(event.text);
-      return;
+    } else if (event.type === 'control') {
+      output.note(`${event.verb} (${event.client}): ${event.detail}`);
+    } else if (event.type === 'progress' && event.total > 0) {
+      const { done, total, passed, tokensPerSecond } = event;
+      const speed = tokensPerSecond > 0 ? ` · ${tokensPerSecond.toFixed(0)} tokens/s` : '';
+      const detail = `${passed} passed${speed} · ${phase}`;
+      output.progress({ title: 'Evaluating', done, total, unit: 'samples', detail });
     }
-    const { phase, done, total, passed, tokensPerSecond } = event;
-    if (phase === 'load') {
-      if (!loading) output.note('Loading the model.');
-      loading = true;
-      return;
-    }
-    const speed = tokensPerSecond > 0 ? ` · ${tokensPerSecond.toFixed(0)} tokens/s` : '';
-    const detail = `${passed} passed${speed} · ${phases[phase]}`;
-    output.progress({ title: 'Evaluating', done, total, unit: 'samples', detail });
   };
 }
 

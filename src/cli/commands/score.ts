@@ -74,6 +74,7 @@ async function scoreFile(path: string, context: Context, options: ScoreOptions):
       limits: { timeLimit: options.timeLimit ?? timeLimit, memoryLimit },
       concurrency: workersOf(options),
       resultsPath,
+      inOrder: true,
       signal,
     });
     for await (const one of evaluated) {

@@ -32,6 +32,8 @@ export interface GenerateOptions {
   readonly onProgress?: (progress: GenerationProgress) => void;
   /** Aborting ends generation: samples under way come out with the finish reason `cancelled`. */
   readonly signal?: AbortSignal;
+  /** Awaited before each prompt and each step: what holds it, holds generation. It should settle when `signal` is aborted. */
+  readonly gate?: () => Promise<void>;
 }
 
 interface Waiting {
@@ -49,7 +51,7 @@ export async function* generate(
   decoder: Decoder,
   tokenizer: Tokenizer,
   requests: readonly GenerationRequest[],
-  { onText, onProgress, signal }: GenerateOptions = {},
+  { onText, onProgress, signal, gate }: GenerateOptions = {},
 ): AsyncGenerator<Completion, void, undefined> {
   for (const request of requests) checkRequest(request, decoder.contextLength);
   const waiting: Waiting[] = requests
@@ -68,9 +70,12 @@ export async function* generate(
   };
 
   for (;;) {
+    await gate?.();
     while (places.length < decoder.places && waiting.length > 0 && !aborted(signal)) {
       const next = waiting.at(-1)!;
       if (next.prefix === null) {
+        await gate?.();
+        if (aborted(signal)) break;
         const start = performance.now();
         report('prefill');
         try {

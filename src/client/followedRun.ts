@@ -1,0 +1,15 @@
+/**
+ * A run as whoever watches it sees it: what was asked for and how it stands, told again whenever that changes.
+ * The Runs tree, the status bar and the panels all draw from this. Knows nothing of VS Code.
+ */
+import type { RunDescription } from '../runner/runFolder.ts';
+import type { RunState } from '../runner/state.ts';
+
+export interface FollowedRun {
+  /** Absolute; its last part names the run. */
+  readonly folder: string;
+  readonly description: RunDescription;
+  readonly state: RunState;
+  /** Called after each change of `description` or `state`, at most some times a second. @returns how to stop it */
+  onDidChange(listener: () => void): () => void;
+}

@@ -1,0 +1,158 @@
+/**
+ * All runs of the store, and what changes about them: runs appear, go, begin and end, whoever started them.
+ * Knows nothing of VS Code.
+ */
+import { type FSWatcher, mkdirSync, watch } from 'node:fs';
+import { basename } from 'node:path';
+import { messageOf } from '../errors.ts';
+import { NoRunError } from '../runner/runFolder.ts';
+import { listRuns } from '../runner/store.ts';
+import { RunFollower } from './runFollower.ts';
+
+/** A folder of the store that cannot be shown as a run: of a later version, or broken. */
+export interface UnreadableRun {
+  readonly folder: string;
+  readonly name: string;
+  readonly why: string;
+}
+
+/** Folders read at a time. */
+const AT_A_TIME = 32;
+/** Changes of the store within this time are looked at together. */
+const GATHER_MILLISECONDS = 100;
+
+export class RunList {
+  readonly store: string;
+  readonly #runs = new Map<string, RunFollower>();
+  readonly #unreadable = new Map<string, UnreadableRun>();
+  readonly #listeners = new Set<(run: RunFollower | null) => void>();
+  #watcher: FSWatcher | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #reading: Promise<void> | null = null;
+  #loaded = false;
+
+  constructor(store: string) {
+    this.store = store;
+  }
+
+  /** The latest first. Empty until `load` has settled. */
+  get runs(): RunFollower[] {
+    return [...this.#runs.values()].sort((a, b) => b.description.created - a.description.created);
+  }
+
+  get unreadable(): UnreadableRun[] {
+    return [...this.#unreadable.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  get isLoaded(): boolean {
+    return this.#loaded;
+  }
+
+  /** Called with the run that changed, or null when runs came or went. @returns how to stop it */
+  onDidChange(listener: (run: RunFollower | null) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Reads the store once and watches it from then on. */
+  async load(): Promise<void> {
+    this.#watch();
+    await (this.#loaded ? Promise.resolve() : this.refresh());
+  }
+
+  /** Reads the store again. */
+  async refresh(): Promise<void> {
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = null;
+    });
+    await this.#reading;
+  }
+
+  /** The run in this folder, in the store or not; null when there is none that can be read. */
+  async find(folder: string): Promise<RunFollower | null> {
+    const known = this.#runs.get(folder);
+    if (known !== undefined) return known;
+    await this.#open(folder);
+    return this.#runs.get(folder) ?? null;
+  }
+
+  close(): void {
+    this.#watcher?.close();
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    for (const run of this.#runs.values()) run.close();
+    this.#runs.clear();
+    this.#listeners.clear();
+  }
+
+  #watch(): void {
+    if (this.#watcher !== null) return;
+    try {
+      mkdirSync(this.store, { recursive: true });
+      this.#watcher = watch(this.store, { persistent: false }, () => {
+        this.#timer ??= setTimeout(() => {
+          this.#timer = null;
+          void this.refresh();
+        }, GATHER_MILLISECONDS);
+      });
+      this.#watcher.on('error', () => {
+        this.#watcher?.close();
+        this.#watcher = null;
+      });
+    } catch {
+      // Without a watcher the list is as new as its last refresh.
+    }
+  }
+
+  async #read(): Promise<void> {
+    const folders = await listRuns(this.store);
+    const there = new Set(folders);
+    let changed = !this.#loaded;
+    for (const [folder, run] of this.#runs) {
+      if (there.has(folder)) continue;
+      run.close();
+      this.#runs.delete(folder);
+      changed = true;
+    }
+    for (const folder of this.#unreadable.keys()) {
+      if (!there.has(folder)) changed = this.#unreadable.delete(folder);
+    }
+    const waiting = [...folders];
+    const reader = async (): Promise<void> => {
+      for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
+        const known = this.#runs.get(folder);
+        if (known === undefined) changed = (await this.#open(folder)) || changed;
+        else await known.refresh().catch(() => undefined);
+      }
+    };
+    await Promise.all(Array.from({ length: AT_A_TIME }, reader));
+    this.#loaded = true;
+    if (changed) this.#tell(null);
+  }
+
+  /** @returns whether anything is to be shown that was not */
+  async #open(folder: string): Promise<boolean> {
+    try {
+      const run = await RunFollower.open(folder);
+      if (this.#runs.has(folder)) {
+        run.close(); // somebody else was quicker
+        return false;
+      }
+      this.#runs.set(folder, run);
+      this.#unreadable.delete(folder);
+      run.onDidChange(() => {
+        this.#tell(run);
+      });
+      return true;
+    } catch (error) {
+      // A folder without a description is being made, or is nothing of ours.
+      if (error instanceof NoRunError) return false;
+      const isNew = !this.#unreadable.has(folder);
+      this.#unreadable.set(folder, { folder, name: basename(folder), why: messageOf(error) });
+      return isNew;
+    }
+  }
+
+  #tell(run: RunFollower | null): void {
+    for (const listener of this.#listeners) listener(run);
+  }
+}

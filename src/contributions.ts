@@ -1,0 +1,67 @@
+/**
+ * Every id that the manifest and the code share, in one place. A test holds package.json to it.
+ */
+export const commands = {
+  evaluate: 'midtrain.evaluate',
+  evaluateHumanEval: 'midtrain.evaluateHumanEval',
+  evaluateMbpp: 'midtrain.evaluateMbpp',
+  runAgain: 'midtrain.runAgain',
+  resume: 'midtrain.resume',
+  pause: 'midtrain.pause',
+  stop: 'midtrain.stop',
+  openResults: 'midtrain.openResults',
+  openRunFolder: 'midtrain.openRunFolder',
+  removeRun: 'midtrain.removeRun',
+  addModel: 'midtrain.addModel',
+  getModel: 'midtrain.getModel',
+  removeModel: 'midtrain.removeModel',
+  getBenchmark: 'midtrain.getBenchmark',
+  removeBenchmark: 'midtrain.removeBenchmark',
+  checkEnvironment: 'midtrain.checkEnvironment',
+  refresh: 'midtrain.refresh',
+} as const;
+export type CommandId = (typeof commands)[keyof typeof commands];
+
+export const viewContainer = 'midtrain';
+
+export const views = {
+  runs: 'midtrain.runs',
+  models: 'midtrain.models',
+  benchmarks: 'midtrain.benchmarks',
+} as const;
+
+export const panels = { results: 'midtrain.results' } as const;
+
+/** Under `midtrain.` in the settings. */
+export const settings = {
+  models: 'models',
+  device: 'device',
+  strict: 'strict',
+  workers: 'workers',
+  threads: 'threads',
+  python: 'python',
+  cacheFolder: 'cacheFolder',
+  runsFolder: 'runsFolder',
+  statusBar: 'statusBar',
+  notices: 'notices',
+} as const;
+
+export const contextKeys = {
+  /** Set once the store has been read: before that an empty tree says nothing. */
+  loaded: 'midtrain.loaded',
+} as const;
+
+/** `viewItem` of the trees' rows. A run's row has several, joined by spaces. */
+export const items = {
+  run: 'run',
+  live: 'live',
+  running: 'running',
+  paused: 'paused',
+  resumable: 'resumable',
+  unreadable: 'unreadable',
+  model: 'model',
+  modelAbsent: 'modelAbsent',
+  modelNamed: 'modelNamed',
+  benchmark: 'benchmark',
+  benchmarkAbsent: 'benchmarkAbsent',
+} as const;

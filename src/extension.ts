@@ -1,0 +1,61 @@
+/**
+ * Activation: builds the parts in order, nothing else. Reading the runs goes on after it.
+ */
+import * as vscode from 'vscode';
+import { commands, settings } from './contributions.ts';
+import { Midtrain } from './features/context.ts';
+import { activateBenchmarksTree } from './features/benchmarksTree.ts';
+import { activateEnvironment } from './features/environment.ts';
+import { activateEvaluate } from './features/evaluate.ts';
+import { activateModelsTree } from './features/modelsTree.ts';
+import { activateNotices } from './features/notices.ts';
+import { ResultsPanels } from './features/resultsPanel.ts';
+import { activateRunCommands, runChosenBy } from './features/runCommands.ts';
+import { activateRunsTree } from './features/runsTree.ts';
+import { section } from './features/settings.ts';
+import { activateStatusBar } from './features/statusBar.ts';
+
+/** For the tests in a real VS Code. */
+export interface Exports {
+  /** Own time of `activate`, without loading the bundle. */
+  readonly activationMilliseconds: number;
+}
+
+export function activate(context: vscode.ExtensionContext): Exports {
+  const started = performance.now();
+  const log = vscode.window.createOutputChannel('Midtrain', { log: true });
+  const midtrain = new Midtrain(context, log);
+  context.subscriptions.push(log, midtrain);
+  const panels = new ResultsPanels({
+    extensionUri: context.extensionUri,
+    openRun: (folder) => midtrain.runs.find(folder),
+    rerunProblem: (run, taskId) => {
+      void vscode.commands.executeCommand(commands.runAgain, run.folder, taskId);
+    },
+  });
+  activateRunsTree(midtrain);
+  activateModelsTree(midtrain);
+  activateBenchmarksTree(midtrain);
+  activateEvaluate(midtrain, runChosenBy(midtrain));
+  activateRunCommands(midtrain, (run) => {
+    panels.show(run);
+  });
+  activateEnvironment(midtrain);
+  activateStatusBar(midtrain);
+  activateNotices(midtrain);
+  context.subscriptions.push(
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration(`${section}.${settings.runsFolder}`)) void midtrain.changeStore();
+    }),
+  );
+  setImmediate(() => {
+    midtrain.runs.load().catch((error: unknown) => {
+      log.error(`The runs could not be read: ${String(error)}`);
+    });
+  });
+  return { activationMilliseconds: performance.now() - started };
+}
+
+export function deactivate(): void {
+  // Runs go on: their processes are detached.
+}

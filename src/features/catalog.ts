@@ -1,0 +1,93 @@
+/**
+ * What can be evaluated and on what: the models and benchmarks known here, and what would have to be fetched for them.
+ */
+import { findBenchmark, resolveBenchmark } from '../catalog/datasets.ts';
+import { listModels, resolveModel, type ResolvedModel } from '../catalog/models.ts';
+import type { Consent, DownloadPlan } from '../catalog/plan.ts';
+import { starters } from '../catalog/pypi.ts';
+import type { BenchmarkId } from '../evaluation/types.ts';
+import { readSettings } from './settings.ts';
+
+export interface KnownModel {
+  readonly spec: string;
+  readonly label: string;
+  /** Null: not here yet, or not to be found. */
+  readonly path: string | null;
+  readonly bytes: number | null;
+  readonly licence: string | null;
+  /** `sha256:…`, where it was checked against its publisher's. */
+  readonly checksum: string | null;
+  /** What is removed with it; null: it is the user's own. */
+  readonly folder: string | null;
+  /** `named`: in the settings. `cached`: fetched before. `starter`: can be fetched. */
+  readonly origin: 'named' | 'cached' | 'starter';
+}
+
+/** The user's own models first, then those fetched, then the starter where it is not here. */
+export async function knownModels(): Promise<KnownModel[]> {
+  const { models, cacheFolder } = readSettings();
+  const cached = (await listModels(cacheFolder)).map(
+    ({ spec, label, path, bytes, licence, checksum, folder }): KnownModel => {
+      return { spec, label, path, bytes, licence, checksum, folder, origin: 'cached' };
+    },
+  );
+  const named = await Promise.all(
+    models.filter((spec) => !cached.some((model) => model.spec === spec)).map(namedModel),
+  );
+  const absent = starters.filter(({ spec }) => !cached.some((model) => model.spec === spec));
+  return [
+    ...named,
+    ...cached,
+    ...absent.map(({ spec, label, licence, wheel }): KnownModel => ({
+      spec,
+      label,
+      path: null,
+      bytes: wheel.bytes,
+      licence,
+      checksum: null,
+      folder: null,
+      origin: 'starter',
+    })),
+  ];
+}
+
+async function namedModel(spec: string): Promise<KnownModel> {
+  const own = { spec, checksum: null, folder: null, origin: 'named' } as const;
+  try {
+    const { label, path, bytes, licence } = await resolveModel(spec, { home: readSettings().cacheFolder });
+    return { ...own, label, path, bytes, licence };
+  } catch {
+    return { ...own, label: spec, path: null, bytes: null, licence: null };
+  }
+}
+
+/** Something that is here, or what would have to be fetched. */
+export type Found<T> = { readonly here: T; readonly plan: null } | { readonly here: null; readonly plan: DownloadPlan };
+
+/** @throws UserError when there is no such model */
+export async function findModel(spec: string): Promise<Found<ResolvedModel>> {
+  return orPlan((consent) => resolveModel(spec, { home: readSettings().cacheFolder, consent }));
+}
+
+export async function findData(id: BenchmarkId): Promise<Found<string>> {
+  const home = readSettings().cacheFolder;
+  const found = await findBenchmark(id, null, { home });
+  if (found !== null) return { here: found.path, plan: null };
+  return orPlan(async (consent) => (await resolveBenchmark(id, null, { home, consent })).path);
+}
+
+/** Runs up to the question whether to fetch, and answers no. */
+async function orPlan<T>(find: (consent: Consent) => Promise<T>): Promise<Found<T>> {
+  const asked: DownloadPlan[] = [];
+  try {
+    const here = await find((plan) => {
+      asked.push(plan);
+      return Promise.resolve(false);
+    });
+    return { here, plan: null };
+  } catch (error) {
+    const plan = asked[0];
+    if (plan === undefined) throw error;
+    return { here: null, plan };
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * Says when a run has ended that was at work while this window watched. Nothing opens by itself, and the setting
+ * `midtrain.notices` switches it off.
+ */
+import * as vscode from 'vscode';
+import { commands } from '../contributions.ts';
+import { isLive, type RunStatus } from '../runner/state.ts';
+import type { Midtrain } from './context.ts';
+import { runFigures, runTitle } from './runLabels.ts';
+import { readSettings } from './settings.ts';
+
+export function activateNotices(midtrain: Midtrain): void {
+  const seen = new Map<string, RunStatus>();
+  midtrain.extension.subscriptions.push(
+    midtrain.onDidChangeRuns(() => {
+      for (const { folder, state, description } of midtrain.runs.runs) {
+        const before = seen.get(folder);
+        seen.set(folder, state.status);
+        if (before === undefined || !isLive({ status: before }) || isLive(state)) continue;
+        void tell(folder, state.status, runTitle(description), runFigures(state), state.error);
+      }
+    }),
+  );
+}
+
+async function tell(folder: string, status: RunStatus, title: string, figures: string, error: string): Promise<void> {
+  const { notices } = readSettings();
+  if (notices === 'none') return;
+  const open = 'Open Results';
+  const resume = 'Resume';
+  let pressed: string | undefined;
+  if (status === 'finished') {
+    if (notices === 'failures') return;
+    pressed = await vscode.window.showInformationMessage(`${title}: ${figures}.`, open);
+  } else if (status === 'failed' || status === 'crashed') {
+    const why = error.split('\n')[0] ?? '';
+    pressed = await vscode.window.showErrorMessage(`${title} ${status}: ${why}`, resume, open);
+  }
+  if (pressed === open) await vscode.commands.executeCommand(commands.openResults, folder);
+  if (pressed === resume) await vscode.commands.executeCommand(commands.resume, folder);
+}

@@ -1,0 +1,69 @@
+/**
+ * The commands on a run, from its row, a panel or the palette: stop, pause, open, remove.
+ */
+import * as vscode from 'vscode';
+import { RunFollower } from '../client/runFollower.ts';
+import { commands } from '../contributions.ts';
+import { UserError } from '../errors.ts';
+import { isLive } from '../runner/state.ts';
+import { removeRun } from '../runner/store.ts';
+import { type Midtrain, register } from './context.ts';
+import { askRun } from './evaluate.ts';
+import { runTitle } from './runLabels.ts';
+
+/** Shows a run's results. */
+export type ShowResults = (run: RunFollower) => void;
+
+/** The run that a command was called with, as a row of the tree or by its folder. */
+export function runChosenBy(midtrain: Midtrain): (argument: unknown) => RunFollower | null {
+  return (argument) => {
+    if (argument instanceof RunFollower) return argument;
+    if (typeof argument !== 'string') return null;
+    return midtrain.runs.runs.find(({ folder }) => folder === argument) ?? null;
+  };
+}
+
+export function activateRunCommands(midtrain: Midtrain, showResults: ShowResults): void {
+  const chosen = runChosenBy(midtrain);
+  const live = async (argument: unknown, title: string): Promise<RunFollower> =>
+    chosen(argument) ?? onlyOne(midtrain) ?? askRun(midtrain, title, ({ state }) => isLive(state));
+
+  register(midtrain, commands.stop, async (argument?: unknown) => {
+    await (await live(argument, 'Stop which run?')).control('stop');
+  });
+  register(midtrain, commands.pause, async (argument?: unknown) => {
+    await (await live(argument, 'Pause which run?')).control('pause');
+  });
+  register(midtrain, commands.openResults, async (argument?: unknown) => {
+    showResults(chosen(argument) ?? (await askRun(midtrain, 'Open the results of which run?', () => true)));
+  });
+  register(midtrain, commands.openRunFolder, async (argument?: unknown) => {
+    const run = chosen(argument) ?? (await askRun(midtrain, 'Open the folder of which run?', () => true));
+    const folder = vscode.Uri.file(run.folder);
+    // A window in a browser has no file manager to show it in.
+    const isDesktop = vscode.env.uiKind === vscode.UIKind.Desktop && vscode.env.remoteName === undefined;
+    const how = isDesktop ? 'revealFileInOS' : 'vscode.openFolder';
+    await vscode.commands.executeCommand(how, folder, ...(isDesktop ? [] : [{ forceNewWindow: true }]));
+  });
+  register(midtrain, commands.removeRun, async (argument?: unknown) => {
+    const row = argument as { folder?: unknown } | undefined;
+    const folder =
+      typeof row?.folder === 'string'
+        ? row.folder
+        : (await askRun(midtrain, 'Remove which run?', ({ state }) => !isLive(state))).folder;
+    const run = midtrain.runs.runs.find((one) => one.folder === folder);
+    const what = run === undefined ? folder : runTitle(run.description);
+    const yes = 'Remove';
+    const detail = `Its samples and results in ${folder} are deleted for good. A run kept outside the store is only taken off the list.`;
+    const answer = await vscode.window.showWarningMessage(`Remove the run ${what}?`, { modal: true, detail }, yes);
+    if (answer !== yes) return;
+    await removeRun(midtrain.runs.store, folder);
+    await midtrain.runs.refresh();
+  });
+}
+
+function onlyOne(midtrain: Midtrain): RunFollower | null {
+  const live = midtrain.runs.runs.filter(({ state }) => isLive(state));
+  if (live.length === 0) throw new UserError('No run is at work.');
+  return live.length === 1 ? live[0]! : null;
+}

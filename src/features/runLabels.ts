@@ -1,0 +1,75 @@
+/**
+ * How a run is worded in trees, the status bar and notices.
+ */
+import { BENCHMARKS } from '../evaluation/benchmarks/index.ts';
+import type { Phase } from '../runner/events.ts';
+import type { RunDescription } from '../runner/runFolder.ts';
+import type { RunState } from '../runner/state.ts';
+
+/** `SmolLM2-135M-Instruct on HumanEval`, with the task where it is only one. */
+export function runTitle({ request }: RunDescription): string {
+  const { model, benchmark, tasks } = request;
+  const what = tasks?.length === 1 ? tasks[0]! : BENCHMARKS[benchmark.id].title;
+  return `${model.label} on ${what}`;
+}
+
+/** `10 samples at 0.8, first 64`: what differs from one greedy sample of every problem. */
+export function runVariant({ request }: RunDescription): string {
+  const { samples, sampling, limit, protocol } = request;
+  const parts = [
+    ...(protocol === null ? [] : [protocol]),
+    ...(samples === 1 && sampling.temperature === 0 ? [] : [`${samples} × at ${sampling.temperature}`]),
+    ...(limit === null ? [] : [`first ${limit}`]),
+  ];
+  return parts.join(', ');
+}
+
+export const phaseWords: Record<Phase, string> = {
+  fetch: 'fetching',
+  load: 'loading the model',
+  sample: 'sampling',
+  judge: 'running programs',
+};
+
+/** The score, or how far it is, in a few words. */
+export function runFigures(state: RunState): string {
+  const { status, progress, score, phase } = state;
+  if (status === 'asked') return 'starting';
+  const best = score?.passAtK[0];
+  const final = best === undefined ? '' : `pass@${best.k} ${percent(best.value)}`;
+  if (status === 'finished') return final === '' ? 'finished, nothing judged' : final;
+  const done = progress === null || progress.total === 0 ? '' : `${progress.done} of ${progress.total}`;
+  const words = status === 'running' ? (phase === null ? 'starting' : phaseWords[phase]) : status;
+  if (phase === 'fetch' && progress?.bytes !== undefined) {
+    return `fetching, ${percent(progress.bytes.done / Math.max(1, progress.bytes.total))}`;
+  }
+  return [words, done, soFar(state)].filter((part) => part !== '').join(' · ');
+}
+
+/** `pass@1 so far 8.3 %`, or '' before anything is judged. */
+export function soFar({ progress }: RunState): string {
+  if (progress === null || progress.done === 0) return '';
+  return `pass@1 so far ${percent(progress.passed / progress.done)}`;
+}
+
+export function percent(fraction: number): string {
+  return `${(100 * fraction).toFixed(1)} %`;
+}
+
+/** `3 s`, `4 min`, `2 h 5 min`. */
+export function duration(milliseconds: number): string {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000));
+  if (seconds < 100) return `${seconds} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** Samples a second and the milliseconds left, from this launch's own work; null before that can be told. */
+export function pace({ progress, launched, status }: RunState, now: number): { rate: number; left: number } | null {
+  if (progress === null || launched === null || status !== 'running') return null;
+  const fresh = progress.done - progress.resumed;
+  const seconds = (now - launched) / 1000;
+  if (fresh < 2 || seconds <= 0) return null;
+  const rate = fresh / seconds;
+  return { rate, left: (1000 * (progress.total - progress.done)) / rate };
+}

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { capture, checkNode, cli, install, root, run } from './setup.mjs';
 import { installSwiftShader } from './swiftshader.mjs';
+import { installVSCodeHost } from './vscodeHost.mjs';
 
 checkNode();
 await install();
@@ -59,23 +60,61 @@ if (!env['MIDTRAIN_TEST_MODEL']) {
 const swiftShader = installSwiftShader();
 if (swiftShader.reason) skipped.push(`the tests on WebGPU: ${swiftShader.reason}`);
 
-const folder = mkdtempSync(join(tmpdir(), 'midtrain-test-'));
-try {
-  const report = join(folder, 'report.json');
-  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-  const code = await run(process.execPath, [bin('vitest', 'vitest.mjs'), 'run', ...reporters], { env });
-  if (existsSync(report)) count(JSON.parse(readFileSync(report, 'utf8')), code);
-  else {
-    failed++;
-    console.log('FAILED  vitest gave no report');
-  }
-} finally {
-  rmSync(folder, { recursive: true, force: true });
-}
+await runVitest();
+await testInVSCode();
 
 for (const reason of skipped) console.log(`skipped  ${reason}`);
 console.log(`${passed} passed, ${failed} failed${skipped.length > 0 ? `, ${skipped.length} skipped` : ''}`);
 process.exitCode = failed > 0 ? 1 : 0;
+
+/** Runs vitest and counts what became of its tests. */
+async function runVitest(...options) {
+  const folder = mkdtempSync(join(tmpdir(), 'midtrain-test-'));
+  try {
+    const report = join(folder, 'report.json');
+    const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+    const code = await run(process.execPath, [bin('vitest', 'vitest.mjs'), 'run', ...options, ...reporters], { env });
+    if (existsSync(report)) count(JSON.parse(readFileSync(report, 'utf8')), code);
+    else {
+      failed++;
+      console.log('FAILED  vitest gave no report');
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The tests in a real VS Code: in the extension host of the newest and of the oldest release, then in windows. */
+async function testInVSCode() {
+  if (process.env['MIDTRAIN_SKIP_HOST'] === '1') {
+    skipped.push('the tests in VS Code: MIDTRAIN_SKIP_HOST is 1');
+    return;
+  }
+  const { runExtensionHostTests } = await import('../host/run.mjs');
+  const hosts = [];
+  for (const release of ['current', 'oldest']) {
+    const host = await timed(`installation of the ${release} VS Code`, () => installVSCodeHost(release));
+    if (host.reason) skipped.push(`the tests in the ${release} VS Code: ${host.reason}`);
+    else hosts.push(host);
+  }
+  for (const host of hosts) {
+    const result = await timed(`extension host of VS Code ${host.vscode}`, () => runExtensionHostTests(host));
+    passed += result.passed;
+    failed += result.failed;
+    skipped.push(...result.skipped.map((title) => `${title} (VS Code ${host.vscode})`));
+  }
+  if (hosts.some(({ release }) => release === 'current')) {
+    await timed('windows of VS Code', () => runVitest('--config', 'vitest.host.config.ts'));
+  }
+}
+
+/** Says how long it took. */
+async function timed(name, work) {
+  const started = Date.now();
+  const result = await work();
+  console.log(`${name}: ${((Date.now() - started) / 1000).toFixed(1)} s`);
+  return result;
+}
 
 /** Adds up vitest's report (Jest's format). A file that does not load has no tests of its own but has failed. */
 function count(report, code) {

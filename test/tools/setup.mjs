@@ -47,6 +47,14 @@ export function checkNode() {
   process.exit(1);
 }
 
+/** How npm is started: a command, its first arguments, and options of `spawn`. */
+export function npmCommand() {
+  // npm tells its scripts where it is; that file runs under any shell and on Windows too.
+  const npm = process.env['npm_execpath'];
+  if (npm !== undefined && existsSync(npm)) return [process.execPath, [npm], {}];
+  return ['npm', [], { shell: process.platform === 'win32' }];
+}
+
 /** True when node_modules holds every package of package-lock.json in its version; npm keeps a list of what it put there. */
 function isInstalled() {
   try {
@@ -64,13 +72,8 @@ function isInstalled() {
 export async function install() {
   if (isInstalled()) return;
   console.log('Installing what package-lock.json names (npm ci) ...');
-  // npm tells its scripts where it is; that file runs under any shell and on Windows too.
-  const npm = process.env['npm_execpath'];
-  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
-  const code =
-    npm !== undefined && existsSync(npm)
-      ? await run(process.execPath, [npm, ...args])
-      : await run('npm', args, { shell: process.platform === 'win32' });
+  const [command, prefix, options] = npmCommand();
+  const code = await run(command, [...prefix, 'ci', '--no-audit', '--no-fund', '--loglevel=error'], options);
   if (code === 0) return;
   console.error(
     'npm could not install the packages; its reason is above. Check the connection and its settings, then try again.',

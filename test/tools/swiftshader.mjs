@@ -11,6 +11,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { canInstallPackages, installPackages } from './apt.mjs';
 
 const PLACES = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/lib64/chromium-browser/vk_swiftshader_icd.json'];
 const PACKAGES = ['libvulkan1', 'chromium'];
@@ -31,12 +32,9 @@ export function findSwiftShader() {
 export function installSwiftShader() {
   const found = findSwiftShader();
   if (found.icd || process.platform !== 'linux' || process.arch !== 'x64') return found;
-  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) return found;
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  for (const args of [['update'], ['install', '--yes', '--no-install-recommends', ...PACKAGES]]) {
-    const { status, stderr } = spawnSync('apt-get', ['--quiet=2', ...args], { env, encoding: 'utf8' });
-    if (status !== 0) return { reason: `apt-get ${args[0]} failed: ${(stderr ?? '').trim().split('\n').at(-1)}` };
-  }
+  if (!canInstallPackages()) return found;
+  const reason = installPackages(PACKAGES);
+  if (reason) return { reason };
   return findSwiftShader();
 }
 

@@ -1,4 +1,4 @@
-/** Imports point one way: cli -> runner -> catalog -> evaluation, midtraining -> engine. See docs/architecture.md. */
+/** Imports point one way: features -> client -> runner and cli -> runner; runner -> catalog -> evaluation -> engine. See docs/architecture.md. */
 const never = (name, from, to, comment) => ({
   name,
   severity: 'error',
@@ -36,8 +36,26 @@ module.exports = {
       'jobs run without a user interface',
     ),
     never(
+      'client-knows-no-ui',
+      '^src/client',
+      '^src/(?!client|runner|catalog|evaluation|engine|errors)',
+      'the client follows runs without a user interface',
+    ),
+    never(
+      'webviews-know-their-messages',
+      '^src/webviews',
+      '^src/(?!webviews)',
+      'a panel draws from what it is sent, and owns nothing',
+    ),
+    never(
+      'features-know-messages-only',
+      '^src/(features|extension)',
+      '^src/webviews/(?!results/(messages|traceback)\\.ts)',
+      'the extension and its panels share data, no code of a browser',
+    ),
+    never(
       'vscode-in-features-only',
-      '^src/(engine|evaluation|catalog|midtraining|runner|cli)',
+      '^src/(engine|evaluation|catalog|midtraining|runner|cli|client|webviews)',
       '^vscode$',
       'only the extension imports vscode',
     ),

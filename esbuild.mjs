@@ -1,6 +1,6 @@
 /**
- * Bundles what is shipped: the headless command, and the extension where it exists. Everything goes into the bundles but
- * onnxruntime, whose libraries must stay files, and vscode, which the editor provides.
+ * Bundles what is shipped: the headless command, the extension, and the scripts of its webviews. Everything goes into the
+ * bundles but onnxruntime, whose libraries must stay files, and vscode, which the editor provides.
  *
  *     node esbuild.mjs [--production] [--watch] [--outdir=FOLDER]
  */
@@ -15,7 +15,10 @@ const outdir = process.argv.find((arg) => arg.startsWith('--outdir='))?.slice('-
 const entries = [
   { in: 'src/cli/main.ts', out: 'midtrain', banner: '#!/usr/bin/env node' },
   { in: 'src/extension.ts', out: 'extension', banner: '' },
-].filter((entry) => existsSync(entry.in));
+];
+
+/** Panels; each has a folder in src/webviews. */
+const webviews = ['results'];
 
 /** Python that is run as files. */
 const python = 'src/evaluation/executor/python';
@@ -29,7 +32,27 @@ function copyPython() {
   }
 }
 
-const options = entries.map((entry) => ({
+const common = {
+  minify: production,
+  sourcemap: production ? false : 'linked',
+  metafile: true,
+  logLevel: 'warning',
+  plugins: [
+    {
+      name: 'copy-python-and-say-sizes',
+      setup(bundle) {
+        bundle.onEnd(({ metafile }) => {
+          copyPython();
+          for (const [path, { bytes }] of Object.entries(metafile?.outputs ?? {})) {
+            if (!path.endsWith('.map')) console.log(`${path}  ${(bytes / 1000).toFixed(0)} kB`);
+          }
+        });
+      },
+    },
+  ],
+};
+
+const programs = entries.map((entry) => ({
   entryPoints: [{ in: entry.in, out: entry.out }],
   bundle: true,
   outdir,
@@ -43,24 +66,21 @@ const options = entries.map((entry) => ({
   banner: {
     js: `${entry.banner}\nconst importMetaUrl = require('node:url').pathToFileURL(__filename).href;`.trimStart(),
   },
-  minify: production,
-  sourcemap: production ? false : 'linked',
-  metafile: true,
-  logLevel: 'warning',
-  plugins: [
-    {
-      name: 'copy-python',
-      setup(bundle) {
-        bundle.onEnd(({ metafile }) => {
-          copyPython();
-          for (const [path, { bytes }] of Object.entries(metafile?.outputs ?? {})) {
-            if (path.endsWith('.cjs')) console.log(`${path}  ${(bytes / 1000).toFixed(0)} kB`);
-          }
-        });
-      },
-    },
-  ],
+  ...common,
 }));
+
+const scripts = webviews.map((name) => ({
+  entryPoints: [{ in: `src/webviews/${name}/main.ts`, out: name }],
+  bundle: true,
+  outdir: join(outdir, 'webviews'),
+  format: 'esm',
+  platform: 'browser',
+  target: 'es2022', // decorators are not in any engine yet
+  loader: { '.css': 'text' },
+  ...common,
+}));
+
+const options = [...programs, ...scripts];
 
 if (watch) {
   for (const one of options) await (await context(one)).watch();

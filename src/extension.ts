@@ -2,7 +2,7 @@
  * Activation: builds the parts in order, nothing else. Reading the runs goes on after it.
  */
 import * as vscode from 'vscode';
-import { commands, settings } from './contributions.ts';
+import { type CommandId, commands, settings } from './contributions.ts';
 import { Midtrain } from './features/context.ts';
 import { activateBenchmarksTree } from './features/benchmarksTree.ts';
 import { activateEnvironment } from './features/environment.ts';
@@ -10,10 +10,21 @@ import { activateEvaluate } from './features/evaluate.ts';
 import { activateModelsTree } from './features/modelsTree.ts';
 import { activateNotices } from './features/notices.ts';
 import { ResultsPanels } from './features/resultsPanel.ts';
+import { activateSampleDocuments } from './features/sampleDocuments.ts';
 import { activateRunCommands, runChosenBy } from './features/runCommands.ts';
 import { activateRunsTree } from './features/runsTree.ts';
 import { section } from './features/settings.ts';
 import { activateStatusBar } from './features/statusBar.ts';
+import type { Action } from './webviews/results/messages.ts';
+
+/** Commands behind the buttons of a results panel. */
+const commandOf: Readonly<Record<Action, CommandId>> = {
+  pause: commands.pause,
+  resume: commands.resume,
+  stop: commands.stop,
+  runAgain: commands.runAgain,
+  openFolder: commands.openRunFolder,
+};
 
 /** For the tests in a real VS Code. */
 export interface Exports {
@@ -32,7 +43,12 @@ export function activate(context: vscode.ExtensionContext): Exports {
     rerunProblem: (run, taskId) => {
       void vscode.commands.executeCommand(commands.runAgain, run.folder, taskId);
     },
+    act: (run, action) => {
+      void vscode.commands.executeCommand(commandOf[action], run.folder);
+    },
   });
+  context.subscriptions.push(panels);
+  activateSampleDocuments(context);
   activateRunsTree(midtrain);
   activateModelsTree(midtrain);
   activateBenchmarksTree(midtrain);

@@ -21,6 +21,7 @@ const bin = (...path) => join(root, 'node_modules', ...path);
 const checks = [
   ['formatting', bin('prettier', 'bin', 'prettier.cjs'), '--check', '--log-level', 'warn', '.'],
   ['types', bin('typescript', 'bin', 'tsc'), '--noEmit'],
+  ['types of the webviews', bin('typescript', 'bin', 'tsc'), '--noEmit', '-p', 'src/webviews'],
   ['lint', bin('eslint', 'bin', 'eslint.js'), '.'],
   ['imports', bin('dependency-cruiser', 'bin', 'dependency-cruise.mjs'), '--config', '.dependency-cruiser.cjs', 'src'],
   ['build', join(root, 'esbuild.mjs'), '--production'],

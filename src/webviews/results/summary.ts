@@ -1,0 +1,128 @@
+/** The head of the results: score with its interval, verdicts, how the run stands, its facts and what can be done to it. */
+import { html, nothing, type TemplateResult } from 'lit';
+import type { Action, Header } from './messages.ts';
+import './verdictChart.ts';
+
+const actionTitles: Readonly<Record<Action, string>> = {
+  pause: 'Pause',
+  resume: 'Resume',
+  stop: 'Stop',
+  runAgain: 'Run Again',
+  openFolder: 'Open Folder',
+};
+
+export interface SummaryEvents {
+  readonly act: (action: Action) => void;
+  readonly copyFact: (name: string) => void;
+}
+
+export function summary(header: Header, { act, copyFact }: SummaryEvents): TemplateResult {
+  const { title, actions, error, notes, passAtK, verdicts } = header;
+  return html`
+    <header>
+      <div class="title">
+        <h1>${title}</h1>
+        <div class="actions">
+          ${actions.map(
+            (action) =>
+              html`<vscode-button
+                secondary
+                @click=${() => {
+                  act(action);
+                }}
+                >${actionTitles[action]}</vscode-button
+              >`,
+          )}
+        </div>
+      </div>
+      <p class="state" role="status">${stateWords(header)}</p>
+      ${
+        header.progress !== null && ['running', 'paused'].includes(header.status)
+          ? html`<progress
+              aria-label="Samples judged"
+              max=${Math.max(1, header.progress.total)}
+              .value=${header.progress.done}
+            ></progress>`
+          : nothing
+      }
+      ${error === '' ? nothing : html`<pre class="error" role="alert">${error}</pre>`}
+      <div class="figures">
+        <div class="score">
+          ${
+            passAtK.length === 0
+              ? html`<p>Nothing is judged yet.</p>`
+              : passAtK.map(
+                  ({ k, value, low, high }) => html`
+                    <div class="pass">
+                      <span class="name">pass@${k}</span> <span class="value">${percent(value)}</span>
+                      <span class="interval">95 % interval ${percent(low)} to ${percent(high)}</span>
+                    </div>
+                  `,
+                )
+          }
+          <p>${problemWords(header)}</p>
+        </div>
+        <midtrain-verdict-chart .counts=${verdicts}></midtrain-verdict-chart>
+      </div>
+      <vscode-collapsible heading="Protocol, hashes and settings">
+        <dl class="facts">
+          ${header.facts.map(
+            ({ name, value }) => html`
+              <dt>${name}</dt>
+              <dd>
+                <span class="fact">${value}</span>
+                <button
+                  class="link"
+                  @click=${() => {
+                    copyFact(name);
+                  }}
+                  aria-label="Copy ${name}"
+                >
+                  Copy
+                </button>
+              </dd>
+            `,
+          )}
+        </dl>
+      </vscode-collapsible>
+      ${
+        notes.length === 0
+          ? nothing
+          : html`<vscode-collapsible heading="Notes (${notes.length})">
+              <ul class="notes">
+                ${notes.map(({ level, text }) => html`<li>${level === 'warning' ? html`<strong>Warning:</strong> ` : ''}${text}</li>`)}
+              </ul>
+            </vscode-collapsible>`
+      }
+    </header>
+  `;
+}
+
+function stateWords({ status, words, progress, pace }: Header): string {
+  const parts = [status === 'finished' ? 'finished' : words];
+  if (progress !== null && status === 'running' && pace !== null) {
+    parts.push(`${(60 * pace.rate).toFixed(0)} samples a minute`, `${timeLeft(pace.left)} left`);
+  }
+  return parts.join(' · ');
+}
+
+function problemWords({ problems, final, whyNotFinal, status }: Header): string {
+  const { solved, judged, asked, benchmark } = problems;
+  const partial = asked < benchmark ? ` (partial: ${asked} of ${benchmark})` : '';
+  const tally = `${solved} solved of ${judged} ${judged === 1 ? 'problem' : 'problems'}${partial}.`;
+  if (final) return tally;
+  const live = status === 'running' || status === 'paused' || status === 'asked';
+  return live
+    ? `${tally} So far: the run is not over.`
+    : `${tally} Not final: ${whyNotFinal || 'the run did not finish'}.`;
+}
+
+function timeLeft(seconds: number): string {
+  if (seconds < 100) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+function percent(fraction: number): string {
+  return `${(100 * fraction).toFixed(1)} %`;
+}

@@ -66,7 +66,7 @@ export class ResultsSession {
         this.#headerSent = -Infinity;
         this.#sendHeader();
         this.#send();
-        void this.#read();
+        void this.#read(true);
         return;
       case 'detail':
         void this.#answer(message.request, message.row);
@@ -103,18 +103,22 @@ export class ResultsSession {
     if (this.#headerTimer !== null) clearTimeout(this.#headerTimer);
   }
 
-  /** Reads what is new of the results. */
-  async #read(): Promise<void> {
+  /** Reads what is new of the results. Where that was something, or is the first time, the score follows. */
+  async #read(isFirst = false): Promise<void> {
     if (!this.#listening) return;
+    let isNew = isFirst;
     try {
       await this.#results.update((rows) => {
+        isNew = true;
         if (rows === null) this.#changed = null;
         else for (const row of rows) this.#changed?.add(row);
         this.#timer ??= setTimeout(() => {
           this.#send();
         }, GATHER_MILLISECONDS);
       });
+      if (!isNew) return;
       this.#send();
+      if (isFirst) this.#headerSent = -Infinity;
       this.#sendHeader();
     } catch (error) {
       this.#post({ type: 'gone', text: `The results cannot be read: ${messageOf(error)}.` });

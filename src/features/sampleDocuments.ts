@@ -3,6 +3,7 @@
  * says which, so that it is there again after the window was reloaded; nothing is written to the disk.
  */
 import { basename } from 'node:path';
+import * as v from 'valibot';
 import * as vscode from 'vscode';
 import { ResultsFile } from '../client/resultsFile.ts';
 import { BenchmarkLoader, type SampleDetail, sampleDetail } from '../client/sampleDetail.ts';
@@ -26,10 +27,9 @@ export function activateSampleDocuments(context: vscode.ExtensionContext): void 
   const mark = (editors: readonly vscode.TextEditor[]): void => {
     for (const editor of editors) {
       if (editor.document.uri.scheme !== scheme) continue;
-      const { line } = addressOf(editor.document.uri);
-      if (line === null) continue;
-      const range = editor.document.lineAt(Math.min(line, editor.document.lineCount) - 1).range;
-      editor.setDecorations(failing, [{ range, hoverMessage: 'The program failed here.' }]);
+      const { document } = editor;
+      const ranges = addressOf(document.uri).lines.map((line) => lineIn(document, line));
+      editor.setDecorations(failing, ranges);
     }
   };
   context.subscriptions.push(
@@ -40,24 +40,29 @@ export function activateSampleDocuments(context: vscode.ExtensionContext): void 
   mark(vscode.window.visibleTextEditors);
 }
 
-/** Opens a part of a sample beside the panel's tab; a failed program at the line that failed. */
+/** Opens a part of a sample; a failed program at the line that failed, in its candidate or in its check. */
 export async function showSample(folder: string, detail: SampleDetail, part: Part): Promise<void> {
-  const line = part === 'program' && detail.program !== null ? failingLine(detail) : null;
-  const uri = uriOf({ folder, taskId: detail.taskId, sample: detail.sample, part, line });
+  const lines = part === 'program' ? linesThatFailed(detail) : [];
+  const uri = uriOf({ folder, taskId: detail.taskId, sample: detail.sample, part, lines });
   const document = await vscode.workspace.openTextDocument(uri);
-  const place = line === null ? undefined : document.lineAt(Math.min(line, document.lineCount) - 1).range;
+  const innermost = lines[0] === undefined ? undefined : lineIn(document, lines[0]).start;
   await vscode.window.showTextDocument(document, {
     preview: false,
-    ...(place === undefined ? {} : { selection: new vscode.Range(place.start, place.start) }),
+    ...(innermost === undefined ? {} : { selection: new vscode.Range(innermost, innermost) }),
   });
 }
 
-/** From 1, in the joined program; null where the traceback names none. */
-function failingLine({ program, traceback }: SampleDetail): number | null {
-  if (program === null) return null;
-  const { check, candidate } = failingLines(traceback);
-  if (check !== null) return joinedProgram(program).checkLine - 1 + check;
-  return candidate;
+function lineIn(document: vscode.TextDocument, line: number): vscode.Range {
+  return document.lineAt(Math.max(0, Math.min(line, document.lineCount) - 1)).range;
+}
+
+/** From 1, in the joined program, the innermost first. */
+function linesThatFailed({ program, traceback }: SampleDetail): number[] {
+  if (program === null) return [];
+  const { check, candidate, innermost } = failingLines(traceback);
+  const inCheck = check === null ? [] : [joinedProgram(program).checkLine - 1 + check];
+  const inCandidate = candidate === null ? [] : [candidate];
+  return innermost === 'check' ? [...inCheck, ...inCandidate] : [...inCandidate, ...inCheck];
 }
 
 interface Address {
@@ -65,8 +70,8 @@ interface Address {
   readonly taskId: string;
   readonly sample: number;
   readonly part: Part;
-  /** From 1. */
-  readonly line: number | null;
+  /** Lines to be marked, from 1. */
+  readonly lines: readonly number[];
 }
 
 function uriOf(address: Address): vscode.Uri {
@@ -76,20 +81,17 @@ function uriOf(address: Address): vscode.Uri {
   return vscode.Uri.from({ scheme, path: `/${basename(folder)}/${name}`, query: JSON.stringify(address) });
 }
 
-/** What the address says; everything in it may be anybody's. */
+const addressSchema = v.object({
+  folder: v.string(),
+  taskId: v.string(),
+  sample: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  part: v.picklist(PARTS),
+  lines: v.array(v.pipe(v.number(), v.integer(), v.minValue(1))),
+});
+
+/** @throws Error when it is no address of ours: it may be anybody's */
 function addressOf(uri: vscode.Uri): Address {
-  const { folder, taskId, sample, part, line } = JSON.parse(uri.query) as Record<keyof Address, unknown>;
-  if (typeof folder !== 'string' || typeof taskId !== 'string' || !Number.isInteger(sample))
-    throw new Error('no sample');
-  const known = PARTS.find((one) => one === part);
-  if (known === undefined) throw new Error('no part of a sample');
-  return {
-    folder,
-    taskId,
-    sample: sample as number,
-    part: known,
-    line: Number.isInteger(line) ? (line as number) : null,
-  };
+  return v.parse(addressSchema, JSON.parse(uri.query));
 }
 
 async function contentOf(uri: vscode.Uri): Promise<string> {

@@ -214,7 +214,7 @@ export class CodeView extends LitElement {
       <div class="tip" role="tooltip" .style=${`left: ${left}px; top: ${top}px`}>
         <div>
           <span class="name chosen">${visible(texts[token]!)}</span> ${percentOf(logProbability)}
-          (${logProbability.toFixed(2)} nats), entropy ${entropies[token]!.toFixed(2)} nats
+          (${nats(logProbability)} nats), entropy ${nats(entropies[token]!)} nats
         </div>
         <table>
           ${alternatives[token]!.map(
@@ -305,6 +305,11 @@ export function shadeLegend(): TemplateResult {
   return html`<ul class="legend" aria-label="Shades of a token's probability">
     ${SHADES.map(({ words }, i) => html`<li><span class="swatch p${i}">ab</span> ${words}</li>`)}
   </ul>`;
+}
+
+/** Two digits, and no minus before a zero. */
+function nats(value: number): string {
+  return (Math.abs(value) < 0.005 ? 0 : value).toFixed(2);
 }
 
 /** Neighbouring pieces of the same token together. */

@@ -102,7 +102,7 @@ export class ResultsApp extends LitElement {
         ${this.#filters(header)}
         <vscode-split-layout
           split=${this.#narrow ? 'horizontal' : 'vertical'}
-          initial-handle-position="45%"
+          initial-handle-position="48%"
           min-start="20%"
           min-end="20%"
         >

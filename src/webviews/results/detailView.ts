@@ -152,16 +152,17 @@ function completionWords(finish: string, tokens: number | null): string {
 function program({ program: ran, traceback }: Detail): TemplateResult {
   if (ran === null) return html`<p>The program cannot be shown; the note above says why.</p>`;
   const failing = failingLines(traceback);
-  const marks = (line: number | null): Map<number, string> => new Map(line === null ? [] : [[line, '◀ failed here']]);
+  const marks = (which: 'candidate' | 'check'): Map<number, string> => {
+    const line = failing[which];
+    return new Map(
+      line === null ? [] : [[line, failing.innermost === which ? '◀ failed here' : '◀ failed in a call here']],
+    );
+  };
   return html`
     <h3>Candidate</h3>
-    <midtrain-code
-      .text=${ran.candidate.trimEnd()}
-      .marks=${marks(failing.candidate)}
-      label="Candidate"
-    ></midtrain-code>
+    <midtrain-code .text=${ran.candidate.trimEnd()} .marks=${marks('candidate')} label="Candidate"></midtrain-code>
     <h3>Check</h3>
-    <midtrain-code .text=${ran.check.trimEnd()} .marks=${marks(failing.check)} label="Check"></midtrain-code>
+    <midtrain-code .text=${ran.check.trimEnd()} .marks=${marks('check')} label="Check"></midtrain-code>
   `;
 }
 

@@ -32,6 +32,7 @@ const collator = new Intl.Collator('en', { numeric: true });
 
 export class RowStore {
   #count = 0;
+  #mostSample = 0;
   #tasks: string[] = [];
   #reasons: string[] = [];
   #task = new Uint32Array(1024);
@@ -43,6 +44,11 @@ export class RowStore {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** Whether any problem has more than one sample. */
+  get hasSeveralSamples(): boolean {
+    return this.#mostSample > 0;
   }
 
   /** Takes rows over. A message that does not fit in itself or behind the others is passed over. @returns whether it was taken */
@@ -60,6 +66,7 @@ export class RowStore {
     if (reset) {
       this.#tasks = [];
       this.#reasons = [];
+      this.#mostSample = 0;
     }
     for (const task of message.newTasks) this.#tasks.push(task);
     for (const reason of message.newReasons) this.#reasons.push(reason);
@@ -69,6 +76,7 @@ export class RowStore {
       const number = numbers[i]!;
       this.#task[number] = tasks[i]!;
       this.#sample[number] = samples[i]!;
+      this.#mostSample = Math.max(this.#mostSample, samples[i]!);
       this.#verdict[number] = verdicts[i]!;
       this.#reason[number] = reasons[i]!;
       this.#wall[number] = wallSeconds[i]!;

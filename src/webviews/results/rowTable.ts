@@ -9,7 +9,7 @@ import {
   Virtualizer,
   type VirtualItem,
 } from '@tanstack/virtual-core';
-import { css, html, LitElement, type PropertyValues, type TemplateResult } from 'lit';
+import { css, html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import type { Saved } from './messages.ts';
 import { type RowStore, type SortKey } from './rowStore.ts';
@@ -61,14 +61,21 @@ export class RowTable extends LitElement {
     }
     .row {
       display: grid;
-      grid-template-columns: 118px minmax(96px, 1fr) 56px minmax(60px, 1.4fr) 62px 62px;
+      grid-template-columns: 118px minmax(112px, 1fr) 62px minmax(60px, 1.4fr) 62px 62px;
       align-items: center;
       height: ${ROW_PIXELS}px;
-      min-width: 454px;
+      min-width: 476px;
+    }
+    .one-sample .row {
+      grid-template-columns: 118px minmax(112px, 1fr) minmax(60px, 1.4fr) 62px 62px;
+      min-width: 414px;
     }
     .body {
       position: relative;
-      min-width: 454px;
+      min-width: 476px;
+    }
+    .one-sample .body {
+      min-width: 414px;
     }
     .body .row {
       position: absolute;
@@ -136,7 +143,7 @@ export class RowTable extends LitElement {
     const drawn = this.selected !== null && items.some(({ index }) => this.order[index] === this.selected);
     return html`
       <div
-        class="grid"
+        class="grid ${this.#showsSamples ? '' : 'one-sample'}"
         role="grid"
         tabindex="0"
         aria-label="Samples"
@@ -145,7 +152,9 @@ export class RowTable extends LitElement {
         @keydown=${this.#onKey}
       >
         <div class="head" role="rowgroup">
-          <div class="row" role="row" aria-rowindex="1">${COLUMNS.map((column) => this.#head(column))}</div>
+          <div class="row" role="row" aria-rowindex="1">
+            ${COLUMNS.filter(({ by }) => by !== 'sample' || this.#showsSamples).map((column) => this.#head(column))}
+          </div>
         </div>
         <div class="body" role="rowgroup" .style=${`height: ${height}px`}>${items.map((item) => this.#row(item))}</div>
       </div>
@@ -187,6 +196,11 @@ export class RowTable extends LitElement {
     });
   }
 
+  /** Where every problem has one, its number says nothing. */
+  get #showsSamples(): boolean {
+    return this.store?.hasSeveralSamples === true;
+  }
+
   #head({ by, title, isNumber }: (typeof COLUMNS)[number]): TemplateResult {
     const { sort } = this;
     const way = sort.by !== by ? 'none' : sort.descending ? 'descending' : 'ascending';
@@ -220,7 +234,7 @@ export class RowTable extends LitElement {
     >
       <div class="cell verdict" role="gridcell">${verdictIcon(verdict)}${verdict}</div>
       <div class="cell" role="gridcell" title=${taskId}>${taskId}</div>
-      <div class="cell number" role="gridcell">${sample}</div>
+      ${this.#showsSamples ? html`<div class="cell number" role="gridcell">${sample}</div>` : nothing}
       <div class="cell" role="gridcell" title=${reason}>${reason}</div>
       <div class="cell number" role="gridcell">${seconds(wallSeconds)}</div>
       <div class="cell number" role="gridcell">${seconds(cpuSeconds)}</div>

@@ -3,6 +3,9 @@ import { html, nothing, type TemplateResult } from 'lit';
 import type { Action, Header } from './messages.ts';
 import './verdictChart.ts';
 
+/** Shorter facts are typed sooner than copied. */
+const WORTH_COPYING = 16;
+
 const actionTitles: Readonly<Record<Action, string>> = {
   pause: 'Pause',
   resume: 'Resume',
@@ -71,15 +74,19 @@ export function summary(header: Header, { act, copyFact }: SummaryEvents): Templ
               <dt>${name}</dt>
               <dd>
                 <span class="fact">${value}</span>
-                <button
-                  class="link"
-                  @click=${() => {
-                    copyFact(name);
-                  }}
-                  aria-label="Copy ${name}"
-                >
-                  Copy
-                </button>
+                ${
+                  value.length < WORTH_COPYING
+                    ? nothing
+                    : html`<button
+                        class="link"
+                        @click=${() => {
+                          copyFact(name);
+                        }}
+                        aria-label="Copy ${name}"
+                      >
+                        Copy
+                      </button>`
+                }
               </dd>
             `,
           )}

@@ -6,14 +6,21 @@ export interface FailingLines {
   /** Line of the innermost frame in each, from 1; null where the traceback has none there. */
   readonly candidate: number | null;
   readonly check: number | null;
+  /** In which of them the innermost frame is. */
+  readonly innermost: 'candidate' | 'check' | null;
 }
 
 const FRAME = /^\s*File "<(candidate|check)>", line (\d+)/gm;
 
 export function failingLines(traceback: string): FailingLines {
-  const found: { candidate: number | null; check: number | null } = { candidate: null, check: null };
+  const found: { -readonly [Key in keyof FailingLines]: FailingLines[Key] } = {
+    candidate: null,
+    check: null,
+    innermost: null,
+  };
   for (const [, file, line] of traceback.matchAll(FRAME)) {
-    found[file as 'candidate' | 'check'] = Number(line);
+    found.innermost = file as 'candidate' | 'check';
+    found[found.innermost] = Number(line);
   }
   return found;
 }

@@ -6,7 +6,7 @@ import uPlotStyles from 'uplot/dist/uPlot.min.css';
 import { VERDICTS } from './messages.ts';
 import { verdictColours } from './verdicts.ts';
 
-const HEIGHT = 130;
+const HEIGHT = 112;
 const BARS = uPlot.paths.bars!;
 /** A colour for each bar. The types have it as an enum that does not exist at run time. */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment

@@ -34,7 +34,7 @@ export const phaseWords: Record<Phase, string> = {
 /** The score, or how far it is, in a few words. */
 export function runFigures(state: RunState): string {
   const { status, progress, score, phase } = state;
-  if (status === 'asked') return 'starting';
+  if (status === 'asked') return 'not started';
   const best = score?.passAtK[0];
   const final = best === undefined ? '' : `pass@${best.k} ${percent(best.value)}`;
   if (status === 'finished') return final === '' ? 'finished, nothing judged' : final;

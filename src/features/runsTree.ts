@@ -5,8 +5,9 @@ import * as vscode from 'vscode';
 import type { UnreadableRun } from '../client/runList.ts';
 import { RunFollower } from '../client/runFollower.ts';
 import { commands, contextKeys, items, views } from '../contributions.ts';
-import { canResume, isLive, type RunState } from '../runner/state.ts';
+import { isLive, type RunState } from '../runner/state.ts';
 import type { Midtrain } from './context.ts';
+import { factsTooltip, spoken } from './rowText.ts';
 import { duration, runFigures, runTitle, runVariant } from './runLabels.ts';
 
 type Row = RunFollower | UnreadableRun;
@@ -19,8 +20,15 @@ export function activateRunsTree(midtrain: Midtrain): void {
     view.badge =
       live === 0 ? undefined : { value: live, tooltip: live === 1 ? '1 run at work' : `${live} runs at work` };
   };
+  const showTrust = (): void => {
+    view.message = vscode.workspace.isTrusted
+      ? ''
+      : 'This workspace is not trusted: runs can be looked at, and nothing is run.';
+  };
+  showTrust();
   midtrain.extension.subscriptions.push(
     view,
+    vscode.workspace.onDidGrantWorkspaceTrust(showTrust),
     midtrain.onDidChangeRuns((run) => {
       tree.changed(run);
       showLive();
@@ -50,23 +58,28 @@ class RunsTree implements vscode.TreeDataProvider<Row> {
   }
 
   getTreeItem(row: Row): vscode.TreeItem {
-    return row instanceof RunFollower ? runItem(row) : unreadableItem(row);
+    return row instanceof RunFollower ? runItem(this.#midtrain, row) : unreadableItem(row);
   }
 }
 
-function runItem(run: RunFollower): vscode.TreeItem {
+function runItem(midtrain: Midtrain, run: RunFollower): vscode.TreeItem {
   const { state, description, folder } = run;
   const item = new vscode.TreeItem(runTitle(description));
   item.id = folder;
-  item.description = runFigures(state);
-  item.iconPath = iconOf(state);
+  const starting = midtrain.isStarting(run);
+  const figures = starting ? 'starting' : runFigures(state);
+  item.description = figures;
+  item.iconPath = starting ? new vscode.ThemeIcon('sync~spin') : iconOf(state);
   item.contextValue = [
     items.run,
-    ...(isLive(state) ? [items.live, state.status] : []),
-    ...(canResume(state) ? [items.resumable] : []),
+    ...(starting || isLive(state) ? [items.live] : []),
+    ...(isLive(state) ? [state.status] : []),
+    ...(midtrain.canResume(run) ? [items.resumable] : []),
   ].join(' ');
   item.tooltip = tooltipOf(run);
-  item.accessibilityInformation = { label: `${runTitle(description)}, ${state.status}, ${runFigures(state)}` };
+  item.accessibilityInformation = {
+    label: spoken(runTitle(description), runVariant(description), state.status !== 'asked' && state.status, figures),
+  };
   item.command = { command: commands.openResults, title: 'Open Results', arguments: [run] };
   return item;
 }
@@ -75,6 +88,7 @@ function iconOf({ status }: RunState): vscode.ThemeIcon {
   const colour = (id: string): vscode.ThemeColor => new vscode.ThemeColor(id);
   switch (status) {
     case 'asked':
+      return new vscode.ThemeIcon('circle-outline');
     case 'running':
       return new vscode.ThemeIcon('sync~spin');
     case 'paused':
@@ -90,31 +104,24 @@ function iconOf({ status }: RunState): vscode.ThemeIcon {
 }
 
 function tooltipOf({ state, description, folder }: RunFollower): vscode.MarkdownString {
-  const text = new vscode.MarkdownString();
-  const line = (name: string, value: string): void => {
-    if (value === '') return;
-    text.appendText(`${name}: ${value}`);
-    text.appendMarkdown('  \n');
-  };
-  text.appendMarkdown('**');
-  text.appendText(runTitle(description));
-  text.appendMarkdown('**  \n');
-  line('state', state.status);
-  line('asked for', new Date(description.created).toLocaleString());
-  line('settings', runVariant(description));
-  if (state.launched !== null && state.ended !== null) line('took', duration(state.ended - state.launched));
-  line('device', state.device ?? '');
-  line('result', state.score === null ? '' : runFigures({ ...state, status: 'finished' }));
-  line('why', state.error);
-  line('folder', folder);
-  return text;
+  const { status, launched, ended, device, score, error } = state;
+  return factsTooltip(runTitle(description), {
+    state: status === 'asked' ? 'not started' : status,
+    'asked for': new Date(description.created).toLocaleString(),
+    settings: runVariant(description),
+    took: launched === null || ended === null ? null : duration(ended - launched),
+    device,
+    result: score === null ? null : runFigures({ ...state, status: 'finished' }),
+    why: error,
+    folder,
+  });
 }
 
 function unreadableItem({ folder, name, why }: UnreadableRun): vscode.TreeItem {
   const item = new vscode.TreeItem(name);
   item.id = folder;
   item.description = 'cannot be shown';
-  item.tooltip = why;
+  item.tooltip = factsTooltip(name, { why, folder });
   item.iconPath = new vscode.ThemeIcon('question');
   item.contextValue = items.unreadable;
   item.accessibilityInformation = { label: `${name} cannot be shown: ${why}` };

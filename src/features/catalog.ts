@@ -39,9 +39,12 @@ export async function knownModels(): Promise<KnownModel[]> {
     models.filter((spec) => !cached.some((model) => model.spec === spec)).map(namedModel),
   );
   const absent = starters.filter(({ spec }) => !cached.some((model) => model.spec === spec));
+  const twinOf = ({ path }: KnownModel, among: readonly KnownModel[]): KnownModel | undefined =>
+    path === null ? undefined : among.find((model) => model.path === path);
   return [
-    ...named,
-    ...cached.filter(({ path }) => !named.some((model) => model.path === path)),
+    // One that was fetched goes by the name that the user wrote.
+    ...named.map((model) => ({ ...model, ...twinOf(model, cached), spec: model.spec, label: model.label })),
+    ...cached.filter((model) => twinOf(model, named) === undefined),
     ...absent.map(({ spec, label, licence, wheel }): KnownModel => ({
       spec,
       label,

@@ -15,23 +15,21 @@ type Row = RunFollower | UnreadableRun;
 export function activateRunsTree(midtrain: Midtrain): void {
   const tree = new RunsTree(midtrain);
   const view = vscode.window.createTreeView(views.runs, { treeDataProvider: tree, showCollapseAll: false });
-  const showLive = (): void => {
-    const live = midtrain.runs.runs.filter(({ state }) => isLive(state)).length;
+  const showHeading = (): void => {
+    const { runs, unreadable } = midtrain.runs;
+    // Without runs the welcome view says it.
+    const silent = vscode.workspace.isTrusted || runs.length + unreadable.length === 0;
+    view.message = silent ? '' : 'This workspace is not trusted: runs can be looked at, and nothing is run.';
+    const live = runs.filter(({ state }) => isLive(state)).length;
     view.badge =
       live === 0 ? undefined : { value: live, tooltip: live === 1 ? '1 run at work' : `${live} runs at work` };
   };
-  const showTrust = (): void => {
-    view.message = vscode.workspace.isTrusted
-      ? ''
-      : 'This workspace is not trusted: runs can be looked at, and nothing is run.';
-  };
-  showTrust();
   midtrain.extension.subscriptions.push(
     view,
-    vscode.workspace.onDidGrantWorkspaceTrust(showTrust),
+    vscode.workspace.onDidGrantWorkspaceTrust(showHeading),
     midtrain.onDidChangeRuns((run) => {
       tree.changed(run);
-      showLive();
+      showHeading();
     }),
   );
 }
@@ -78,7 +76,7 @@ function runItem(midtrain: Midtrain, run: RunFollower): vscode.TreeItem {
   ].join(' ');
   item.tooltip = tooltipOf(run);
   item.accessibilityInformation = {
-    label: spoken(runTitle(description), runVariant(description), state.status !== 'asked' && state.status, figures),
+    label: spoken(runTitle(description), runVariant(description), state.status === 'finished' && 'finished', figures),
   };
   item.command = { command: commands.openResults, title: 'Open Results', arguments: [run] };
   return item;
@@ -96,7 +94,7 @@ function iconOf({ status }: RunState): vscode.ThemeIcon {
     case 'finished':
       return new vscode.ThemeIcon('pass', colour('testing.iconPassed'));
     case 'stopped':
-      return new vscode.ThemeIcon('debug-stop');
+      return new vscode.ThemeIcon('circle-slash');
     case 'failed':
     case 'crashed':
       return new vscode.ThemeIcon('error', colour('testing.iconFailed'));

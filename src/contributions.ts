@@ -62,6 +62,7 @@ export const items = {
   model: 'model',
   modelAbsent: 'modelAbsent',
   modelNamed: 'modelNamed',
+  modelNamedAbsent: 'modelNamedAbsent',
   benchmark: 'benchmark',
   benchmarkAbsent: 'benchmarkAbsent',
 } as const;

@@ -11,6 +11,7 @@ import { findData } from './catalog.ts';
 import { type Midtrain, register } from './context.ts';
 import { needDownloadConsent } from './evaluate.ts';
 import { fetching } from './modelsTree.ts';
+import { factsTooltip, spoken } from './rowText.ts';
 import { readSettings } from './settings.ts';
 
 /** A row: plain data, as commands get it. */
@@ -78,10 +79,13 @@ class BenchmarksTree implements vscode.TreeDataProvider<Row> {
     item.description = `${size} problems · ${state}`;
     item.iconPath = new vscode.ThemeIcon(found.here === null ? 'cloud-download' : 'checklist');
     item.contextValue = found.here === null ? items.benchmarkAbsent : file === undefined ? 'own' : items.benchmark;
-    item.tooltip = [found.here ?? 'not here yet', file?.checksum ?? '', record?.licence ?? '']
-      .filter((line) => line !== '')
-      .join('\n');
-    item.accessibilityInformation = { label: `${title}, ${item.description}` };
+    item.tooltip = factsTooltip(title, {
+      where: found.here ?? 'not here yet',
+      size: file === undefined ? null : formatBytes(file.bytes),
+      licence: record?.licence ?? null,
+      hash: file?.checksum ?? null,
+    });
+    item.accessibilityInformation = { label: spoken(title, item.description) };
     return item;
   }
 }

@@ -1,7 +1,10 @@
 /**
  * What can be evaluated and on what: the models and benchmarks known here, and what would have to be fetched for them.
  */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { findBenchmark, resolveBenchmark } from '../catalog/datasets.ts';
+import { cachedHubModel, parseHubId } from '../catalog/hub.ts';
 import { listModels, resolveModel, type ResolvedModel } from '../catalog/models.ts';
 import type { Consent, DownloadPlan } from '../catalog/plan.ts';
 import { starters } from '../catalog/pypi.ts';
@@ -11,8 +14,9 @@ import { readSettings } from './settings.ts';
 export interface KnownModel {
   readonly spec: string;
   readonly label: string;
-  /** Null: not here yet, or not to be found. */
+  /** Null: not here yet where it can be fetched, else not to be found. */
   readonly path: string | null;
+  readonly canFetch: boolean;
   readonly bytes: number | null;
   readonly licence: string | null;
   /** `sha256:…`, where it was checked against its publisher's. */
@@ -23,25 +27,29 @@ export interface KnownModel {
   readonly origin: 'named' | 'cached' | 'starter';
 }
 
-/** The user's own models first, then those fetched, then the starter where it is not here. */
+/** The user's own models first, then those fetched, then the starter where it is not here. Asks nobody over the network. */
 export async function knownModels(): Promise<KnownModel[]> {
   const { models, cacheFolder } = readSettings();
   const cached = (await listModels(cacheFolder)).map(
     ({ spec, label, path, bytes, licence, checksum, folder }): KnownModel => {
-      return { spec, label, path, bytes, licence, checksum, folder, origin: 'cached' };
+      return { spec, label, path, canFetch: false, bytes, licence, checksum, folder, origin: 'cached' };
     },
   );
   const named = await Promise.all(
     models.filter((spec) => !cached.some((model) => model.spec === spec)).map(namedModel),
   );
   const absent = starters.filter(({ spec }) => !cached.some((model) => model.spec === spec));
+  const twinOf = ({ path }: KnownModel, among: readonly KnownModel[]): KnownModel | undefined =>
+    path === null ? undefined : among.find((model) => model.path === path);
   return [
-    ...named,
-    ...cached,
+    // One that was fetched goes by the name that the user wrote.
+    ...named.map((model) => ({ ...model, ...twinOf(model, cached), spec: model.spec, label: model.label })),
+    ...cached.filter((model) => twinOf(model, named) === undefined),
     ...absent.map(({ spec, label, licence, wheel }): KnownModel => ({
       spec,
       label,
       path: null,
+      canFetch: true,
       bytes: wheel.bytes,
       licence,
       checksum: null,
@@ -53,11 +61,17 @@ export async function knownModels(): Promise<KnownModel[]> {
 
 async function namedModel(spec: string): Promise<KnownModel> {
   const own = { spec, checksum: null, folder: null, origin: 'named' } as const;
+  const home = readSettings().cacheFolder;
+  const absent = { ...own, label: spec, path: null, bytes: null, licence: null };
+  const id = parseHubId(spec.replace(/^hub:/, ''));
+  if (id !== null && !existsSync(resolve(spec)) && (await cachedHubModel(id, home)) === null) {
+    return { ...absent, canFetch: true };
+  }
   try {
-    const { label, path, bytes, licence } = await resolveModel(spec, { home: readSettings().cacheFolder });
-    return { ...own, label, path, bytes, licence };
+    const { label, path, bytes, licence } = await resolveModel(spec, { home });
+    return { ...own, label, path, canFetch: false, bytes, licence };
   } catch {
-    return { ...own, label: spec, path: null, bytes: null, licence: null };
+    return { ...absent, canFetch: false };
   }
 }
 

@@ -9,13 +9,23 @@ import { RunList } from '../client/runList.ts';
 import type { CommandId } from '../contributions.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { createRun } from '../runner/store.ts';
+import { canResume } from '../runner/state.ts';
 import type { EvaluationRequest } from '../runner/types.ts';
 import { environmentOf, readSettings } from './settings.ts';
+
+interface Launched {
+  readonly pid: number;
+  readonly ended: Promise<number | null>;
+  /** When the run's launch before it was: once the run has another, the process has taken it. */
+  readonly after: number | null;
+}
 
 export class Midtrain implements vscode.Disposable {
   readonly extension: vscode.ExtensionContext;
   readonly log: vscode.LogOutputChannel;
   #runs: RunList;
+  /** Processes that this window has started on runs and that have not ended, by the run's folder. */
+  readonly #processes = new Map<string, Launched>();
   readonly #changed = new vscode.EventEmitter<RunFollower | null>();
   /** Fires with the run that changed, or null when runs came or went. */
   readonly onDidChangeRuns = this.#changed.event;
@@ -48,21 +58,47 @@ export class Midtrain implements vscode.Disposable {
     const folder = await createRun(this.#runs.store, request);
     const run = await this.#runs.find(folder);
     if (run === null) throw new UserError(`${folder} was removed while the run was to start.`);
-    this.#changed.fire(null);
     await this.launch(run);
     return run;
+  }
+
+  /** Whether this window has started a process on the run that has not taken it yet. */
+  isStarting({ folder, state }: RunFollower): boolean {
+    return this.#processes.get(folder)?.after === state.launched;
+  }
+
+  /** Whether `resume` would go on with it: in a new process, or in the one that holds. */
+  canResume(run: RunFollower): boolean {
+    return run.state.status === 'paused' || (canResume(run.state) && !this.isStarting(run));
+  }
+
+  /** Ends the work on a run; it can be resumed. @throws UserError when nothing works on it */
+  async stop(run: RunFollower): Promise<void> {
+    const { pid } = this.#processes.get(run.folder) ?? {};
+    if (pid !== undefined && this.isStarting(run)) process.kill(pid, 'SIGTERM');
+    else await run.control('stop');
   }
 
   /** Starts a process on a run that has none. @throws UserError when it cannot be started */
   async launch(run: RunFollower): Promise<void> {
     if (!vscode.workspace.isTrusted) throw new UserError('This workspace is not trusted, so nothing is run in it.');
-    const { ended } = await launchRunner(run.folder, {
+    const { folder } = run;
+    if (this.isStarting(run)) return;
+    await this.#processes.get(folder)?.ended; // it has said its last word and is giving the run back
+    const after = run.state.launched;
+    const { pid, ended } = await launchRunner(folder, {
       command: this.command,
       env: environmentOf(readSettings()),
     });
+    this.#processes.set(folder, { pid, ended, after });
+    this.#changed.fire(run);
     void ended.then(async (code) => {
       await run.refresh();
-      if (run.state.status === 'asked' && code !== 0) {
+      const neverTook = this.isStarting(run);
+      this.#processes.delete(folder);
+      this.#changed.fire(run);
+      // Without a code it was ended by a signal, as by `stop`.
+      if (neverTook && code !== null && code !== 0) {
         void vscode.window.showErrorMessage(`Midtrain: the run did not start. ${await run.lastWords()}`);
       }
     });

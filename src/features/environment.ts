@@ -1,5 +1,6 @@
 /**
- * Check Environment: what the headless command's `doctor` found on this machine, in the log's channel.
+ * Check Environment: what the headless command's `doctor` found on this machine, as a page that can be read and searched but
+ * not changed.
  */
 import { execFile } from 'node:child_process';
 import * as vscode from 'vscode';
@@ -18,20 +19,14 @@ export interface Finding {
 }
 
 export function activateEnvironment(midtrain: Midtrain): void {
-  const channel = vscode.window.createOutputChannel('Midtrain Environment');
-  midtrain.extension.subscriptions.push(channel);
+  const page = new EnvironmentPage();
+  midtrain.extension.subscriptions.push(vscode.workspace.registerTextDocumentContentProvider(scheme, page));
   register(midtrain, commands.checkEnvironment, async () => {
     const findings = await vscode.window.withProgress(
       { location: vscode.ProgressLocation.Notification, title: 'Midtrain: looking at this machine…' },
       () => readFindings(midtrain),
     );
-    channel.clear();
-    const marks = { ok: '✓', note: '·', missing: '✗' };
-    for (const { topic, status, found, mend } of findings) {
-      channel.appendLine(`${marks[status]} ${topic.padEnd(13)} ${found}`);
-      if (mend !== '') channel.appendLine(`${' '.repeat(16)}→ ${mend}`);
-    }
-    channel.show();
+    await page.show(findings);
     const missing = findings.filter(({ status }) => status === 'missing');
     if (missing.length === 0) void vscode.window.showInformationMessage('Midtrain: everything it needs is here.');
     else {
@@ -39,6 +34,38 @@ export function activateEnvironment(midtrain: Midtrain): void {
       void vscode.window.showWarningMessage(`Midtrain: ${topic} is missing. ${mend}`);
     }
   });
+}
+
+const scheme = 'midtrain-environment';
+
+class EnvironmentPage implements vscode.TextDocumentContentProvider {
+  readonly #uri = vscode.Uri.from({ scheme, path: 'Midtrain Environment' });
+  readonly #changed = new vscode.EventEmitter<vscode.Uri>();
+  readonly onDidChange = this.#changed.event;
+  #text = '';
+
+  provideTextDocumentContent(): string {
+    return this.#text;
+  }
+
+  async show(findings: readonly Finding[]): Promise<void> {
+    this.#text = environmentText(findings);
+    this.#changed.fire(this.#uri);
+    await vscode.window.showTextDocument(this.#uri, { preview: true });
+  }
+}
+
+const marks: Record<Finding['status'], string> = { ok: '✓', note: '·', missing: '✗' };
+
+/** A line for each finding, and below it what to do about it. What is missing comes first. */
+export function environmentText(findings: readonly Finding[]): string {
+  const missingFirst = [...findings].sort((a, b) => Number(b.status === 'missing') - Number(a.status === 'missing'));
+  const width = Math.max(...findings.map(({ topic }) => topic.length));
+  const lines = missingFirst.flatMap(({ topic, status, found, mend }) => [
+    `${marks[status]} ${topic.padEnd(width)}  ${found}`,
+    ...(mend === '' ? [] : [`${' '.repeat(width + 4)}→ ${mend}`]),
+  ]);
+  return `${lines.join('\n')}\n`;
 }
 
 /** Asks `midtrain doctor`. @throws UserError when it cannot be run */

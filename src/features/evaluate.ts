@@ -9,7 +9,6 @@ import { UserError } from '../errors.ts';
 import { BENCHMARKS } from '../evaluation/benchmarks/index.ts';
 import { protocolsOf } from '../evaluation/protocols.ts';
 import type { BenchmarkId } from '../evaluation/types.ts';
-import { canResume } from '../runner/state.ts';
 import type { EvaluationRequest } from '../runner/types.ts';
 import { addModel } from './addModel.ts';
 import { findData, findModel, type KnownModel, knownModels } from './catalog.ts';
@@ -65,7 +64,7 @@ export function activateEvaluate(midtrain: Midtrain, chosen: (argument: unknown)
   register(midtrain, commands.resume, async (argument?: unknown) => {
     const run =
       chosen(argument) ??
-      (await askRun(midtrain, 'Resume which run?', ({ state }) => canResume(state) || state.status === 'paused'));
+      (await askRun(midtrain, 'Resume which run?', (one) => midtrain.canResume(one), 'No run can be resumed.'));
     if (run.state.status === 'paused') {
       await run.control('resume');
       return;
@@ -162,9 +161,9 @@ async function askModel(last: string | null, step = ''): Promise<string> {
   return addModel();
 }
 
-export function modelDescription({ path, bytes, licence, origin }: KnownModel): string {
+export function modelDescription({ path, canFetch, bytes, licence }: KnownModel): string {
   const size = bytes === null ? '' : formatBytes(bytes);
-  const where = path === null ? (origin === 'starter' ? 'not here yet' : 'not found') : '';
+  const where = path === null ? (canFetch ? 'not here yet' : 'not found') : '';
   return [where, size, licence ?? ''].filter((part) => part !== '').join(' · ');
 }
 
@@ -258,10 +257,11 @@ export async function askRun(
   midtrain: Midtrain,
   title: string,
   which: (run: RunFollower) => boolean,
+  none = 'There is no run yet.',
 ): Promise<RunFollower> {
   await midtrain.runs.load();
   const runs = midtrain.runs.runs.filter(which);
-  if (runs.length === 0) throw new UserError('There is no such run. The Runs view shows the runs that are there.');
+  if (runs.length === 0) throw new UserError(none);
   const picked = await vscode.window.showQuickPick(
     runs.map((run) => ({
       run,

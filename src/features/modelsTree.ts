@@ -10,6 +10,7 @@ import { addModel, forgetModel } from './addModel.ts';
 import { findModel, type KnownModel, knownModels } from './catalog.ts';
 import { type Midtrain, register } from './context.ts';
 import { modelDescription, needDownloadConsent } from './evaluate.ts';
+import { factsTooltip, spoken } from './rowText.ts';
 import { readSettings, section } from './settings.ts';
 
 export function activateModelsTree(midtrain: Midtrain): void {
@@ -35,7 +36,7 @@ export function activateModelsTree(midtrain: Midtrain): void {
     tree.refresh();
   });
   register(midtrain, commands.getModel, async (argument?: unknown) => {
-    const model = await chosenModel(argument, 'Fetch which model?', ({ path }) => path === null);
+    const model = await chosenModel(argument, 'Fetch which model?', ({ canFetch }) => canFetch);
     const { plan } = await findModel(model.spec);
     if (plan !== null) await needDownloadConsent([plan]);
     const home = readSettings().cacheFolder;
@@ -116,14 +117,21 @@ class ModelsTree implements vscode.TreeDataProvider<KnownModel> {
   }
 
   getTreeItem(model: KnownModel): vscode.TreeItem {
-    const { label, spec, path, origin, checksum } = model;
+    const { label, spec, path, canFetch, origin, bytes, licence, checksum } = model;
     const item = new vscode.TreeItem(label);
     item.id = spec;
     item.description = modelDescription(model);
-    item.iconPath = new vscode.ThemeIcon(path === null ? 'cloud-download' : 'symbol-class');
-    item.contextValue = origin === 'named' ? items.modelNamed : path === null ? items.modelAbsent : items.model;
-    item.tooltip = [spec, path ?? 'not here yet', checksum ?? ''].filter((line) => line !== '').join('\n');
-    item.accessibilityInformation = { label: `${label}, ${modelDescription(model)}` };
+    item.iconPath = new vscode.ThemeIcon(path !== null ? 'symbol-class' : canFetch ? 'cloud-download' : 'warning');
+    if (origin === 'named') item.contextValue = canFetch ? items.modelNamedAbsent : items.modelNamed;
+    else item.contextValue = canFetch ? items.modelAbsent : items.model;
+    item.tooltip = factsTooltip(label, {
+      name: spec,
+      where: path ?? (canFetch ? 'not here yet' : 'not found: it was moved or removed'),
+      size: bytes === null ? null : formatBytes(bytes),
+      licence,
+      hash: checksum,
+    });
+    item.accessibilityInformation = { label: spoken(label, item.description) };
     return item;
   }
 }

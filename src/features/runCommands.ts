@@ -26,10 +26,12 @@ export function runChosenBy(midtrain: Midtrain): (argument: unknown) => RunFollo
 export function activateRunCommands(midtrain: Midtrain, showResults: ShowResults): void {
   const chosen = runChosenBy(midtrain);
   const live = async (argument: unknown, title: string): Promise<RunFollower> =>
-    chosen(argument) ?? onlyOne(midtrain) ?? askRun(midtrain, title, ({ state }) => isLive(state));
+    chosen(argument) ??
+    onlyOne(midtrain) ??
+    askRun(midtrain, title, (run) => isLive(run.state) || midtrain.isStarting(run));
 
   register(midtrain, commands.stop, async (argument?: unknown) => {
-    await (await live(argument, 'Stop which run?')).control('stop');
+    await midtrain.stop(await live(argument, 'Stop which run?'));
   });
   register(midtrain, commands.pause, async (argument?: unknown) => {
     await (await live(argument, 'Pause which run?')).control('pause');
@@ -38,19 +40,16 @@ export function activateRunCommands(midtrain: Midtrain, showResults: ShowResults
     showResults(chosen(argument) ?? (await askRun(midtrain, 'Open the results of which run?', () => true)));
   });
   register(midtrain, commands.openRunFolder, async (argument?: unknown) => {
-    const run = chosen(argument) ?? (await askRun(midtrain, 'Open the folder of which run?', () => true));
-    const folder = vscode.Uri.file(run.folder);
+    const path = folderOf(argument) ?? (await askRun(midtrain, 'Open the folder of which run?', () => true)).folder;
+    const folder = vscode.Uri.file(path);
     // A window in a browser has no file manager to show it in.
     const isDesktop = vscode.env.uiKind === vscode.UIKind.Desktop && vscode.env.remoteName === undefined;
     const how = isDesktop ? 'revealFileInOS' : 'vscode.openFolder';
     await vscode.commands.executeCommand(how, folder, ...(isDesktop ? [] : [{ forceNewWindow: true }]));
   });
   register(midtrain, commands.removeRun, async (argument?: unknown) => {
-    const row = argument as { folder?: unknown } | undefined;
     const folder =
-      typeof row?.folder === 'string'
-        ? row.folder
-        : (await askRun(midtrain, 'Remove which run?', ({ state }) => !isLive(state))).folder;
+      folderOf(argument) ?? (await askRun(midtrain, 'Remove which run?', ({ state }) => !isLive(state))).folder;
     const run = midtrain.runs.runs.find((one) => one.folder === folder);
     const what = run === undefined ? folder : runTitle(run.description);
     const yes = 'Remove';
@@ -62,8 +61,14 @@ export function activateRunCommands(midtrain: Midtrain, showResults: ShowResults
   });
 }
 
+/** Of a row of the Runs view, of a run that cannot be shown too. */
+function folderOf(argument: unknown): string | null {
+  const folder = (argument as { folder?: unknown } | undefined)?.folder;
+  return typeof folder === 'string' ? folder : null;
+}
+
 function onlyOne(midtrain: Midtrain): RunFollower | null {
-  const live = midtrain.runs.runs.filter(({ state }) => isLive(state));
+  const live = midtrain.runs.runs.filter((run) => isLive(run.state) || midtrain.isStarting(run));
   if (live.length === 0) throw new UserError('No run is at work.');
   return live.length === 1 ? live[0]! : null;
 }

@@ -4,7 +4,7 @@
 import { BENCHMARKS } from '../evaluation/benchmarks/index.ts';
 import type { Phase } from '../runner/events.ts';
 import type { RunDescription } from '../runner/runFolder.ts';
-import type { RunState } from '../runner/state.ts';
+import { isLive, type RunState } from '../runner/state.ts';
 
 /** `SmolLM2-135M-Instruct on HumanEval`, with the task where it is only one. */
 export function runTitle({ request }: RunDescription): string {
@@ -34,16 +34,19 @@ export const phaseWords: Record<Phase, string> = {
 /** The score, or how far it is, in a few words. */
 export function runFigures(state: RunState): string {
   const { status, progress, score, phase } = state;
-  if (status === 'asked') return 'starting';
+  if (status === 'asked') return 'not started';
   const best = score?.passAtK[0];
   const final = best === undefined ? '' : `pass@${best.k} ${percent(best.value)}`;
   if (status === 'finished') return final === '' ? 'finished, nothing judged' : final;
-  const done = progress === null || progress.total === 0 ? '' : `${progress.done} of ${progress.total}`;
+  const begun = progress !== null && progress.total > 0 && (progress.done > 0 || isLive(state));
+  const done = begun ? `${progress.done} of ${progress.total}` : '';
   const words = status === 'running' ? (phase === null ? 'starting' : phaseWords[phase]) : status;
+  // A view is narrow: numbers first.
+  const parts = isLive(state) ? [done, soFar(state), words] : [words, done, soFar(state)];
   if (phase === 'fetch' && progress?.bytes !== undefined) {
     return `fetching, ${percent(progress.bytes.done / Math.max(1, progress.bytes.total))}`;
   }
-  return [words, done, soFar(state)].filter((part) => part !== '').join(' · ');
+  return parts.filter((part) => part !== '').join(' · ');
 }
 
 /** `pass@1 so far 8.3 %`, or '' before anything is judged. */

@@ -5,8 +5,9 @@ import * as vscode from 'vscode';
 import type { UnreadableRun } from '../client/runList.ts';
 import { RunFollower } from '../client/runFollower.ts';
 import { commands, contextKeys, items, views } from '../contributions.ts';
-import { canResume, isLive, type RunState } from '../runner/state.ts';
+import { isLive, type RunState } from '../runner/state.ts';
 import type { Midtrain } from './context.ts';
+import { factsTooltip, spoken } from './rowText.ts';
 import { duration, runFigures, runTitle, runVariant } from './runLabels.ts';
 
 type Row = RunFollower | UnreadableRun;
@@ -14,16 +15,21 @@ type Row = RunFollower | UnreadableRun;
 export function activateRunsTree(midtrain: Midtrain): void {
   const tree = new RunsTree(midtrain);
   const view = vscode.window.createTreeView(views.runs, { treeDataProvider: tree, showCollapseAll: false });
-  const showLive = (): void => {
-    const live = midtrain.runs.runs.filter(({ state }) => isLive(state)).length;
+  const showHeading = (): void => {
+    const { runs, unreadable } = midtrain.runs;
+    // Without runs the welcome view says it.
+    const silent = vscode.workspace.isTrusted || runs.length + unreadable.length === 0;
+    view.message = silent ? '' : 'This workspace is not trusted: runs can be looked at, and nothing is run.';
+    const live = runs.filter(({ state }) => isLive(state)).length;
     view.badge =
       live === 0 ? undefined : { value: live, tooltip: live === 1 ? '1 run at work' : `${live} runs at work` };
   };
   midtrain.extension.subscriptions.push(
     view,
+    vscode.workspace.onDidGrantWorkspaceTrust(showHeading),
     midtrain.onDidChangeRuns((run) => {
       tree.changed(run);
-      showLive();
+      showHeading();
     }),
   );
 }
@@ -50,23 +56,28 @@ class RunsTree implements vscode.TreeDataProvider<Row> {
   }
 
   getTreeItem(row: Row): vscode.TreeItem {
-    return row instanceof RunFollower ? runItem(row) : unreadableItem(row);
+    return row instanceof RunFollower ? runItem(this.#midtrain, row) : unreadableItem(row);
   }
 }
 
-function runItem(run: RunFollower): vscode.TreeItem {
+function runItem(midtrain: Midtrain, run: RunFollower): vscode.TreeItem {
   const { state, description, folder } = run;
   const item = new vscode.TreeItem(runTitle(description));
   item.id = folder;
-  item.description = runFigures(state);
-  item.iconPath = iconOf(state);
+  const starting = midtrain.isStarting(run);
+  const figures = starting ? 'starting' : runFigures(state);
+  item.description = figures;
+  item.iconPath = starting ? new vscode.ThemeIcon('sync~spin') : iconOf(state);
   item.contextValue = [
     items.run,
-    ...(isLive(state) ? [items.live, state.status] : []),
-    ...(canResume(state) ? [items.resumable] : []),
+    ...(starting || isLive(state) ? [items.live] : []),
+    ...(isLive(state) ? [state.status] : []),
+    ...(midtrain.canResume(run) ? [items.resumable] : []),
   ].join(' ');
   item.tooltip = tooltipOf(run);
-  item.accessibilityInformation = { label: `${runTitle(description)}, ${state.status}, ${runFigures(state)}` };
+  item.accessibilityInformation = {
+    label: spoken(runTitle(description), runVariant(description), state.status === 'finished' && 'finished', figures),
+  };
   item.command = { command: commands.openResults, title: 'Open Results', arguments: [run] };
   return item;
 }
@@ -75,6 +86,7 @@ function iconOf({ status }: RunState): vscode.ThemeIcon {
   const colour = (id: string): vscode.ThemeColor => new vscode.ThemeColor(id);
   switch (status) {
     case 'asked':
+      return new vscode.ThemeIcon('circle-outline');
     case 'running':
       return new vscode.ThemeIcon('sync~spin');
     case 'paused':
@@ -82,7 +94,7 @@ function iconOf({ status }: RunState): vscode.ThemeIcon {
     case 'finished':
       return new vscode.ThemeIcon('pass', colour('testing.iconPassed'));
     case 'stopped':
-      return new vscode.ThemeIcon('debug-stop');
+      return new vscode.ThemeIcon('circle-slash');
     case 'failed':
     case 'crashed':
       return new vscode.ThemeIcon('error', colour('testing.iconFailed'));
@@ -90,31 +102,24 @@ function iconOf({ status }: RunState): vscode.ThemeIcon {
 }
 
 function tooltipOf({ state, description, folder }: RunFollower): vscode.MarkdownString {
-  const text = new vscode.MarkdownString();
-  const line = (name: string, value: string): void => {
-    if (value === '') return;
-    text.appendText(`${name}: ${value}`);
-    text.appendMarkdown('  \n');
-  };
-  text.appendMarkdown('**');
-  text.appendText(runTitle(description));
-  text.appendMarkdown('**  \n');
-  line('state', state.status);
-  line('asked for', new Date(description.created).toLocaleString());
-  line('settings', runVariant(description));
-  if (state.launched !== null && state.ended !== null) line('took', duration(state.ended - state.launched));
-  line('device', state.device ?? '');
-  line('result', state.score === null ? '' : runFigures({ ...state, status: 'finished' }));
-  line('why', state.error);
-  line('folder', folder);
-  return text;
+  const { status, launched, ended, device, score, error } = state;
+  return factsTooltip(runTitle(description), {
+    state: status === 'asked' ? 'not started' : status,
+    'asked for': new Date(description.created).toLocaleString(),
+    settings: runVariant(description),
+    took: launched === null || ended === null ? null : duration(ended - launched),
+    device,
+    result: score === null ? null : runFigures({ ...state, status: 'finished' }),
+    why: error,
+    folder,
+  });
 }
 
 function unreadableItem({ folder, name, why }: UnreadableRun): vscode.TreeItem {
   const item = new vscode.TreeItem(name);
   item.id = folder;
   item.description = 'cannot be shown';
-  item.tooltip = why;
+  item.tooltip = factsTooltip(name, { why, folder });
   item.iconPath = new vscode.ThemeIcon('question');
   item.contextValue = items.unreadable;
   item.accessibilityInformation = { label: `${name} cannot be shown: ${why}` };

@@ -55,7 +55,7 @@ export function statusText({ state, description }: Pick<RunFollower, 'state' | '
   const title = BENCHMARKS[description.request.benchmark.id].title;
   const parts = [progress === null || progress.total === 0 ? title : `${title} ${progress.done}/${progress.total}`];
   if (status === 'paused') parts.push('paused');
-  else if (phase !== null && phase !== 'sample') parts.push(phaseWords[phase]);
+  else if (phase === 'fetch' || phase === 'load') parts.push(phaseWords[phase]);
   const score = soFar(state);
   if (score !== '') parts.push(score);
   const speed = pace(state, now);

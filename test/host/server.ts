@@ -5,6 +5,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
+  chmodSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -95,9 +96,16 @@ export class Server {
 
   private constructor({ host, env }: ServerOptions) {
     this.#host = host;
+    chmodSync(this.root, 0o711); // started by root, programs run as another user and must reach their scratch
     const home = join(this.root, 'h');
     const temporary = join(this.root, 't');
-    for (const folder of [home, temporary, join(this.userData, 'User'), this.#extensions]) {
+    for (const folder of [
+      home,
+      temporary,
+      join(this.userData, 'User'),
+      join(this.userData, 'Machine'),
+      this.#extensions,
+    ]) {
       mkdirSync(folder, { recursive: true });
     }
     this.env = {
@@ -161,6 +169,8 @@ export class Server {
     const config = join(this.root, 'config.yaml');
     writeFileSync(config, ''); // without one the server writes its own into the home folder
     writeFileSync(join(this.userData, 'User', 'settings.json'), JSON.stringify({ ...quiet, ...settings }));
+    // A server takes settings with the scope `machine` from here.
+    writeFileSync(join(this.userData, 'Machine', 'settings.json'), JSON.stringify(settings));
     const env = { ...this.env, ...markOf(this.#mark) };
     const folders = ['--config', config, '--user-data-dir', this.userData, '--extensions-dir', this.#extensions];
     for (const folder of linked) {

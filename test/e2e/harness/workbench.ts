@@ -205,7 +205,13 @@ export class Workbench {
 
   async chooseInContextMenu(row: Locator, entry: string): Promise<void> {
     await row.click({ button: 'right' });
-    await this.page.getByRole('menuitem', { name: entry }).click();
+    const item = this.page.getByRole('menuitem', { name: entry });
+    await item.waitFor();
+    // A menu that has just opened does not take a click yet.
+    for (const deadline = Date.now() + 15_000; (await item.count()) > 0 && Date.now() < deadline;) {
+      await item.click({ timeout: 2000 }).catch(() => undefined);
+      await item.waitFor({ state: 'detached', timeout: 1000 }).catch(() => undefined);
+    }
   }
 
   // Editors
@@ -285,11 +291,17 @@ export class Workbench {
   async setTheme(theme: Theme): Promise<void> {
     const { label, workbench, body } = themes[theme];
     const shown = this.page.locator(`.monaco-workbench.${workbench}`);
-    if ((await shown.count()) === 0) {
-      await this.runCommand('Preferences: Color Theme');
-      await this.#quickInputBox.fill(label);
-      await this.pick(label);
-      await shown.waitFor();
+    for (const deadline = Date.now() + 30_000; (await shown.count()) === 0;) {
+      try {
+        await this.runCommand('Preferences: Color Theme');
+        await this.#quickInputBox.fill(label);
+        await this.quickPickRow(label).click({ timeout: 5000 });
+        await shown.waitFor({ timeout: 5000 });
+      } catch (error) {
+        // A new window lists its themes late, and may show the one of its settings meanwhile.
+        await this.page.keyboard.press('Escape');
+        if (Date.now() > deadline) throw error;
+      }
     }
     const webviews = this.page.frames().filter((frame) => frame.url().includes('/fake.html'));
     for (const frame of webviews) {

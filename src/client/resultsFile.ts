@@ -109,9 +109,7 @@ export class ResultsFile {
    */
   async update(listener: RowsListener): Promise<void> {
     this.#again = true;
-    this.#updating ??= this.#readOn(listener).finally(() => {
-      this.#updating = null;
-    });
+    this.#updating ??= this.#readOn(listener);
     await this.#updating;
   }
 
@@ -158,21 +156,25 @@ export class ResultsFile {
   }
 
   async #readOn(listener: RowsListener): Promise<void> {
-    while (this.#again && !this.#isClosed()) {
-      this.#again = false;
-      if (await this.#lines.wasReplaced()) {
-        this.#clear();
-        listener(null);
-      }
-      for await (const lines of this.#lines.read()) {
-        const changed = new Set<number>();
-        for (const line of lines) {
-          const row = this.#add(line);
-          if (row !== null) changed.add(row);
+    try {
+      while (this.#again && !this.#isClosed()) {
+        this.#again = false;
+        if (await this.#lines.wasReplaced()) {
+          this.#clear();
+          listener(null);
         }
-        if (changed.size > 0) listener([...changed]);
-        if (this.#isClosed()) return;
+        for await (const lines of this.#lines.read()) {
+          const changed = new Set<number>();
+          for (const line of lines) {
+            const row = this.#add(line);
+            if (row !== null) changed.add(row);
+          }
+          if (changed.size > 0) listener([...changed]);
+          if (this.#isClosed()) return;
+        }
       }
+    } finally {
+      this.#updating = null; // at once: a call that came later would wait for this one, which looks no more
     }
   }
 
@@ -228,8 +230,9 @@ export class ResultsFile {
   #wording(reason: string): string {
     const known = this.#wordings.get(reason);
     if (known !== undefined) return known;
-    if (this.#wordings.size < 10_000) this.#wordings.set(reason, reason);
-    return reason;
+    const copy = Buffer.from(reason).toString(); // a part of a string keeps the whole of it in memory
+    if (this.#wordings.size < 10_000) this.#wordings.set(copy, copy);
+    return copy;
   }
 
   #grow(): void {

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { open } from 'node:fs/promises';
-import { messageOf, UserError } from '../errors.ts';
+import { UserError, whyNotWritten } from '../errors.ts';
 import { runPaths } from '../runner/runFolder.ts';
 
 export interface LaunchOptions {
@@ -25,7 +25,7 @@ export async function launchRunner(
   { command, node = process.execPath, env = {} }: LaunchOptions,
 ): Promise<{ readonly pid: number; readonly ended: Promise<number | null> }> {
   const log = await open(runPaths(folder).log, 'w').catch((error: unknown) => {
-    throw new UserError(`${folder} cannot be written: ${messageOf(error)}.`);
+    throw new UserError(`${folder} cannot be written: ${whyNotWritten(error)}.`);
   });
   try {
     const child = spawn(node, [command, 'runner', folder], {

@@ -217,7 +217,9 @@ describe('results', () => {
           for (const size of [...sizes, bytes.length]) {
             appendFileSync(results.path, bytes.subarray(at, at + size));
             at += size;
-            await results.update((rows) => rows!.forEach((number) => told.add(number)));
+            await results.update((rows) => {
+              for (const number of rows!) told.add(number);
+            });
           }
           const once = await readAll(whole);
           expect(rowsOf(results)).toEqual(rowsOf(once));

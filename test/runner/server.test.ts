@@ -60,8 +60,8 @@ const hello = (change = {}): object => ({
 
 async function tell(text: string): Promise<void> {
   const { event, written } = log.append({ type: 'note', level: 'info', text });
-  server.publish(event);
   await written;
+  server.publish(event);
 }
 
 describe('a client', () => {

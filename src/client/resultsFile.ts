@@ -8,6 +8,7 @@ import { score, type Score } from '../evaluation/score.ts';
 import type { Verdict } from '../evaluation/types.ts';
 import { runPaths } from '../runner/runFolder.ts';
 import { GrowingLines, type PlacedLine } from './growingLines.ts';
+import { oneAtATime } from './oneAtATime.ts';
 
 const VERDICTS = [
   'passed',
@@ -80,8 +81,8 @@ export class ResultsFile {
   #cpu = new Float32Array(256);
   #offset = new Float64Array(256);
   #length = new Uint32Array(256);
-  #updating: Promise<void> | null = null;
-  #again = false;
+  #listener: RowsListener = () => undefined;
+  readonly #readOn = oneAtATime(() => this.#read());
   #closed = false;
 
   /** @param folder of the run */
@@ -108,9 +109,8 @@ export class ResultsFile {
    * @throws the system's error when the file cannot be read
    */
   async update(listener: RowsListener): Promise<void> {
-    this.#again = true;
-    this.#updating ??= this.#readOn(listener);
-    await this.#updating;
+    this.#listener = listener;
+    await this.#readOn();
   }
 
   close(): void {
@@ -155,26 +155,20 @@ export class ResultsFile {
     });
   }
 
-  async #readOn(listener: RowsListener): Promise<void> {
-    try {
-      while (this.#again && !this.#isClosed()) {
-        this.#again = false;
-        if (await this.#lines.wasReplaced()) {
-          this.#clear();
-          listener(null);
-        }
-        for await (const lines of this.#lines.read()) {
-          const changed = new Set<number>();
-          for (const line of lines) {
-            const row = this.#add(line);
-            if (row !== null) changed.add(row);
-          }
-          if (changed.size > 0) listener([...changed]);
-          if (this.#isClosed()) return;
-        }
+  async #read(): Promise<void> {
+    if (this.#isClosed()) return;
+    if (await this.#lines.wasReplaced()) {
+      this.#clear();
+      this.#listener(null);
+    }
+    for await (const lines of this.#lines.read()) {
+      const changed = new Set<number>();
+      for (const line of lines) {
+        const row = this.#add(line);
+        if (row !== null) changed.add(row);
       }
-    } finally {
-      this.#updating = null; // at once: a call that came later would wait for this one, which looks no more
+      if (changed.size > 0) this.#listener([...changed]);
+      if (this.#isClosed()) return;
     }
   }
 

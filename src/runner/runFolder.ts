@@ -8,7 +8,7 @@
  *     results.jsonl   append-only; where a sample comes twice, the later row holds
  *     runner.log      what the process said that nobody asked for, such as why it crashed
  */
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import * as v from 'valibot';
 import { UserError, whyNotWritten } from '../errors.ts';
@@ -189,25 +189,42 @@ const NEWLINE = 0x0a;
  * Reads the whole rows behind `offset`; a row being written is left for next time. Rows that are no event of this version
  * are passed over. No file: no events. A file shorter than `offset` is another one and is read from its beginning.
  */
-export async function readEvents(folder: string, offset: number): Promise<EventsRead> {
+export function readEvents(folder: string, offset: number): Promise<EventsRead> {
+  return readRows(folder, (size) => (size < offset ? 0 : offset));
+}
+
+/**
+ * What tells how a run stands: of one that is over the last rows, at most `bytes`, for a list of many; else all of them, for
+ * its phase, its device and since when it is at work may be far from the end.
+ */
+export async function readLastEvents(folder: string, bytes = 2048): Promise<EventsRead> {
+  let begin = 0; // within a row, which is no event then and is passed over
+  const last = await readRows(folder, (size) => (begin = Math.max(0, size - bytes)));
+  return begin === 0 || last.events.at(-1)?.type === 'done' ? last : readEvents(folder, 0);
+}
+
+/** @param begin where in a file of this size */
+async function readRows(folder: string, begin: (size: number) => number): Promise<EventsRead> {
   let file: FileHandle;
   try {
     file = await open(runPaths(folder).events, 'r');
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? ''))
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) {
       return { events: [], offset: 0, seq: 0 };
+    }
     throw error;
   }
   try {
     const { size } = await file.stat();
     const events: RunEvent[] = [];
     let seq = 0;
-    let end = size < offset ? 0 : offset; // behind the last whole row
-    let at = end;
+    let at = begin(size);
+    let end = at; // behind the last whole row
     let pending: Buffer[] = [];
-    for (;;) {
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, at);
-      if (bytesRead === 0) return { events, offset: end, seq };
+    while (at < size) {
+      const length = Math.min(CHUNK_BYTES, size - at);
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(length), 0, length, at);
+      if (bytesRead === 0) break;
       const chunk = buffer.subarray(0, bytesRead);
       const last = chunk.lastIndexOf(NEWLINE);
       at += bytesRead;
@@ -225,23 +242,10 @@ export async function readEvents(folder: string, offset: number): Promise<Events
         if (event !== null) events.push(event);
       }
     }
+    return { events, offset: end, seq };
   } finally {
     await file.close();
   }
-}
-
-/**
- * What tells how a run stands: of one that is over the last rows, at most `bytes`, for a list of many; else all of them, for
- * its phase, its device and since when it is at work may be far from the end.
- */
-export async function readLastEvents(folder: string, bytes = 16 * 1024): Promise<EventsRead> {
-  const size = await stat(runPaths(folder).events).then(
-    (found) => found.size,
-    () => 0,
-  );
-  // Begins somewhere within a row, which is no event then and is passed over.
-  const last = await readEvents(folder, Math.max(0, size - bytes));
-  return size <= bytes || last.events.at(-1)?.type === 'done' ? last : readEvents(folder, 0);
 }
 
 function parse(line: string): unknown {

@@ -204,6 +204,18 @@ describe('the last events', () => {
     expect(stateOf((await readLastEvents(folder)).events)).toMatchObject({ status: 'failed', seq: 2 });
   });
 
+  it('end before a row being written, however long that is', async () => {
+    const folder = newFolder();
+    await append(folder, launch, note('a'));
+    const whole = readFileSync(runPaths(folder).events).length;
+    for (const length of [10, 4000, 4096, 5000, 9000, 300_000]) {
+      truncateSync(runPaths(folder).events, whole);
+      appendFileSync(runPaths(folder).events, 'x'.repeat(length));
+      const { events, offset } = await readLastEvents(folder);
+      expect([length, offset, events.length]).toEqual([length, whole, 2]);
+    }
+  });
+
   it('of a run without any are none', async () => {
     expect(await readLastEvents(newFolder())).toEqual({ events: [], offset: 0, seq: 0 });
   });

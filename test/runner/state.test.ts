@@ -107,6 +107,13 @@ describe('the state of a run', () => {
     expect(stateOf(numbered(launch, progress(1)).slice(1))).toMatchObject({ status: 'running', seq: 2 });
   });
 
+  it('seen at its end only still tells how long it took', () => {
+    const seconds = { load: 1, prefill: 1, decode: 1, execute: 1, total: 7 };
+    const end: RunEvent = { ...done('finished', score), seconds, seq: 900, time: 10_000 } as RunEvent;
+    expect(stateOf([end])).toMatchObject({ status: 'finished', launched: 3000, ended: 10_000 });
+    expect(stateOf([...numbered(launch), end])).toMatchObject({ launched: 1000, ended: 10_000 });
+  });
+
   it('is crashed where it says it is live and nobody is there, and nothing else is', () => {
     expect(crashed(stateOf(numbered(launch, control('pause'))), 'why')).toMatchObject({
       status: 'crashed',

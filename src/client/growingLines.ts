@@ -3,7 +3,8 @@
  * its newline is left for next time. Reads in chunks with a turn of the event loop between them, so that whoever shares the
  * process is not held up. Knows nothing of what the lines hold.
  */
-import { type FileHandle, open } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 
 const CHUNK_BYTES = 128 * 1024;
@@ -28,6 +29,7 @@ export interface GrowingLinesState {
 export class GrowingLines {
   readonly path: string;
   #state: GrowingLinesState = { offset: 0, size: 0, missing: true };
+  #inode = 0;
 
   constructor(path: string) {
     this.path = path;
@@ -37,15 +39,11 @@ export class GrowingLines {
     return this.#state;
   }
 
-  /** Whether the file has become shorter than what was read of it: it is another one, and has to be read from its beginning. */
+  /** Whether what was read is no longer there: the file is shorter, gone, or another one. It has to be read from its beginning. */
   async wasReplaced(): Promise<boolean> {
-    const file = await openIfThere(this.path);
-    if (file === null) return this.#state.offset > 0;
-    try {
-      return (await file.stat()).size < this.#state.offset;
-    } finally {
-      await file.close();
-    }
+    if (this.#state.offset === 0) return false;
+    const found = await ifThere(stat(this.path));
+    return found === null || found.size < this.#state.offset || found.ino !== this.#inode;
   }
 
   /** Reads from the beginning next time. */
@@ -58,7 +56,7 @@ export class GrowingLines {
    * @throws the system's error when the file cannot be read; that it is not there is none
    */
   async *read(): AsyncGenerator<readonly PlacedLine[], void, undefined> {
-    const file = await openIfThere(this.path);
+    const file = await ifThere(open(this.path, 'r'));
     if (file === null) {
       this.#state = { ...this.#state, missing: true, size: 0 };
       return;
@@ -68,7 +66,8 @@ export class GrowingLines {
       let begun: Buffer[] = []; // of the line that goes over the end of a chunk
       let begunBytes = 0;
       for (;;) {
-        const { size } = await file.stat();
+        const { size, ino } = await file.stat();
+        this.#inode = ino;
         this.#state = { ...this.#state, missing: false, size };
         const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, at);
         if (bytesRead === 0) return;
@@ -110,9 +109,9 @@ export async function readPlaced(path: string, { offset, length }: Omit<PlacedLi
   }
 }
 
-async function openIfThere(path: string): Promise<FileHandle | null> {
+async function ifThere<T extends FileHandle | Stats>(found: Promise<T>): Promise<T | null> {
   try {
-    return await open(path, 'r');
+    return await found;
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return null;
     throw error;

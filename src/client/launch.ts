@@ -3,8 +3,8 @@
  * Knows nothing of VS Code.
  */
 import { spawn } from 'node:child_process';
-import { open } from 'node:fs/promises';
-import { messageOf, UserError } from '../errors.ts';
+import { constants, open } from 'node:fs/promises';
+import { UserError, whyNotWritten } from '../errors.ts';
 import { runPaths } from '../runner/runFolder.ts';
 
 export interface LaunchOptions {
@@ -24,8 +24,10 @@ export async function launchRunner(
   folder: string,
   { command, node = process.execPath, env = {} }: LaunchOptions,
 ): Promise<{ readonly pid: number; readonly ended: Promise<number | null> }> {
-  const log = await open(runPaths(folder).log, 'w').catch((error: unknown) => {
-    throw new UserError(`${folder} cannot be written: ${messageOf(error)}.`);
+  // Begun anew, and appended to: another runner that finds the run taken says so in the same file.
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants;
+  const log = await open(runPaths(folder).log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND).catch((error: unknown) => {
+    throw new UserError(`${folder} cannot be written: ${whyNotWritten(error)}.`);
   });
   try {
     const child = spawn(node, [command, 'runner', folder], {

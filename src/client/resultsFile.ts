@@ -8,6 +8,7 @@ import { score, type Score } from '../evaluation/score.ts';
 import type { Verdict } from '../evaluation/types.ts';
 import { runPaths } from '../runner/runFolder.ts';
 import { GrowingLines, type PlacedLine } from './growingLines.ts';
+import { oneAtATime } from './oneAtATime.ts';
 
 const VERDICTS = [
   'passed',
@@ -80,8 +81,8 @@ export class ResultsFile {
   #cpu = new Float32Array(256);
   #offset = new Float64Array(256);
   #length = new Uint32Array(256);
-  #updating: Promise<void> | null = null;
-  #again = false;
+  #listener: RowsListener = () => undefined;
+  readonly #readOn = oneAtATime(() => this.#read());
   #closed = false;
 
   /** @param folder of the run */
@@ -108,11 +109,8 @@ export class ResultsFile {
    * @throws the system's error when the file cannot be read
    */
   async update(listener: RowsListener): Promise<void> {
-    this.#again = true;
-    this.#updating ??= this.#readOn(listener).finally(() => {
-      this.#updating = null;
-    });
-    await this.#updating;
+    this.#listener = listener;
+    await this.#readOn();
   }
 
   close(): void {
@@ -157,22 +155,20 @@ export class ResultsFile {
     });
   }
 
-  async #readOn(listener: RowsListener): Promise<void> {
-    while (this.#again && !this.#isClosed()) {
-      this.#again = false;
-      if (await this.#lines.wasReplaced()) {
-        this.#clear();
-        listener(null);
+  async #read(): Promise<void> {
+    if (this.#isClosed()) return;
+    if (await this.#lines.wasReplaced()) {
+      this.#clear();
+      this.#listener(null);
+    }
+    for await (const lines of this.#lines.read()) {
+      const changed = new Set<number>();
+      for (const line of lines) {
+        const row = this.#add(line);
+        if (row !== null) changed.add(row);
       }
-      for await (const lines of this.#lines.read()) {
-        const changed = new Set<number>();
-        for (const line of lines) {
-          const row = this.#add(line);
-          if (row !== null) changed.add(row);
-        }
-        if (changed.size > 0) listener([...changed]);
-        if (this.#isClosed()) return;
-      }
+      if (changed.size > 0) this.#listener([...changed]);
+      if (this.#isClosed()) return;
     }
   }
 
@@ -228,8 +224,9 @@ export class ResultsFile {
   #wording(reason: string): string {
     const known = this.#wordings.get(reason);
     if (known !== undefined) return known;
-    if (this.#wordings.size < 10_000) this.#wordings.set(reason, reason);
-    return reason;
+    const copy = Buffer.from(reason).toString(); // a part of a string keeps the whole of it in memory
+    if (this.#wordings.size < 10_000) this.#wordings.set(copy, copy);
+    return copy;
   }
 
   #grow(): void {

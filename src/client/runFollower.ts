@@ -8,7 +8,7 @@ import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
-import { CancellationTokenSource, type MessageConnection } from 'vscode-jsonrpc/node';
+import type { MessageConnection } from 'vscode-jsonrpc/node';
 import { messageOf, UserError } from '../errors.ts';
 import { parseEvent, type RunEvent, type Verb } from '../runner/events.ts';
 import { type Holder, holderOf } from '../runner/lock.ts';
@@ -22,14 +22,27 @@ import {
   openSocket,
   PROTOCOL_VERSION,
 } from '../runner/protocol.ts';
-import { readDescription, readEvents, readLastEvents, type RunDescription, runPaths } from '../runner/runFolder.ts';
-import { afterEvent, crashed, isLive, type RunState, stateOf } from '../runner/state.ts';
+import {
+  type EventsRead,
+  readDescription,
+  readEvents,
+  readLastEvents,
+  type RunDescription,
+  runPaths,
+} from '../runner/runFolder.ts';
+import { afterEvent, crashed, isLive, type RunState, stateOf, UNSTARTED } from '../runner/state.ts';
 import type { FollowedRun } from './followedRun.ts';
 
 /** Listeners are called at most so often. */
 const TELL_MILLISECONDS = 200;
 /** A runner is in a step of the model most of the time and answers between two. */
 const ANSWER_MILLISECONDS = 60_000;
+
+export interface FollowerOptions {
+  /** How long a runner is waited for. */
+  readonly answerMilliseconds?: number;
+}
+
 const FIRST_RETRY_MILLISECONDS = 50;
 const LAST_RETRY_MILLISECONDS = 2000;
 
@@ -39,26 +52,33 @@ export class RunFollower implements FollowedRun {
   #state: RunState;
   /** Byte of the events file that was read up to. */
   #offset: number;
+  readonly #answerMilliseconds: number;
   #connection: MessageConnection | null = null;
   #attaching: Promise<void> | null = null;
   #closed = false;
   readonly #listeners = new Set<() => void>();
   #timer: NodeJS.Timeout | null = null;
 
-  private constructor(folder: string, description: RunDescription, state: RunState, offset: number) {
+  private constructor(
+    folder: string,
+    description: RunDescription,
+    { events, offset }: EventsRead,
+    { answerMilliseconds = ANSWER_MILLISECONDS }: FollowerOptions,
+  ) {
     this.folder = folder;
     this.#description = description;
-    this.#state = state;
+    this.#state = stateOf(events);
     this.#offset = offset;
+    this.#answerMilliseconds = answerMilliseconds;
   }
 
   /**
    * Reads how the run stands, and follows it if it is at work.
    * @throws NoRunError; UserError when its description is broken or of a later version
    */
-  static async open(folder: string): Promise<RunFollower> {
-    const [description, { events, offset }] = await Promise.all([readDescription(folder), readLastEvents(folder)]);
-    const follower = new RunFollower(folder, description, stateOf(events), offset);
+  static async open(folder: string, options: FollowerOptions = {}): Promise<RunFollower> {
+    const [description, last] = await Promise.all([readDescription(folder), readLastEvents(folder)]);
+    const follower = new RunFollower(folder, description, last, options);
     // One that ended well needs no second look at who holds it.
     if (follower.#state.status !== 'finished') await follower.refresh();
     return follower;
@@ -96,11 +116,12 @@ export class RunFollower implements FollowedRun {
    * @throws UserError when no process works on it or it does not answer
    */
   async control(verb: Verb, dryRun = false): Promise<ControlAnswer> {
-    const connection = this.#connection;
+    const connection = await this.#connected();
     if (connection === null) throw new UserError(`No process works on ${this.name}, so there is nothing to ${verb}.`);
     const request = { id: randomUUID(), run: this.name, verb, dryRun };
-    const answer = await ask(connection, methods.control, request);
-    return v.parse(controlledSchema, answer);
+    const answer = v.safeParse(controlledSchema, await this.#ask(connection, methods.control, request));
+    if (!answer.success) throw new UserError(`The process of ${this.name} gave an answer that is none.`);
+    return answer.output;
   }
 
   close(): void {
@@ -112,7 +133,17 @@ export class RunFollower implements FollowedRun {
     this.#connection = null;
   }
 
-  /** Follows for as long as a process works on the run. */
+  /** The connection as soon as there is one; null where no process works on the run, or none listens. */
+  async #connected(): Promise<MessageConnection | null> {
+    await this.refresh();
+    const late = performance.now() + this.#answerMilliseconds;
+    while (this.#connection === null && this.#attaching !== null && performance.now() < late) {
+      await sleep(FIRST_RETRY_MILLISECONDS);
+    }
+    return this.#connection;
+  }
+
+  /** Follows for as long as a process works on the run. Never rejects. */
   async #attach(first: Holder): Promise<void> {
     let holder: Holder | null = first;
     let wait = FIRST_RETRY_MILLISECONDS;
@@ -120,7 +151,7 @@ export class RunFollower implements FollowedRun {
       if (await this.#follow(holder)) wait = FIRST_RETRY_MILLISECONDS;
       else wait = Math.min(2 * wait, LAST_RETRY_MILLISECONDS);
       if (!this.#isOver()) await sleep(wait, undefined, { ref: false });
-      holder = await this.#look();
+      holder = await this.#look().catch(() => null); // its folder cannot be read: the next refresh says so
     }
   }
 
@@ -133,7 +164,10 @@ export class RunFollower implements FollowedRun {
   async #look(): Promise<Holder | null> {
     const holder = await holderOf(this.folder);
     const { events, offset } = await readEvents(this.folder, this.#offset);
-    this.#offset = offset;
+    if (offset > 0) {
+      if (offset < this.#offset) this.#state = UNSTARTED; // the events of another run, made under the same name
+      this.#offset = offset;
+    }
     for (const event of events) this.#add(event);
     if (holder === null && isLive(this.#state)) {
       this.#change(crashed(this.#state, await this.lastWords()));
@@ -154,10 +188,13 @@ export class RunFollower implements FollowedRun {
       });
       connection.listen();
       const hello = { protocol: PROTOCOL_VERSION, token: holder.token, client: 'vscode' };
-      const { run } = v.parse(initializedSchema, await untilOver(ask(connection, methods.initialize, hello), end));
+      const { run } = v.parse(
+        initializedSchema,
+        await untilOver(this.#ask(connection, methods.initialize, hello), end),
+      );
       if (run !== this.name) throw new Error(`the runner works on ${run}`);
       const after = { after: this.#state.seq };
-      v.parse(followingSchema, await untilOver(ask(connection, methods.follow, after), end));
+      v.parse(followingSchema, await untilOver(this.#ask(connection, methods.follow, after), end));
       this.#connection = connection;
       await this.#describe();
       this.#tell();
@@ -170,6 +207,21 @@ export class RunFollower implements FollowedRun {
       this.#connection = null;
       connection?.end();
       connection?.dispose();
+    }
+  }
+
+  async #ask(connection: MessageConnection, method: string, params: object): Promise<unknown> {
+    const given = new AbortController();
+    const late = sleep(this.#answerMilliseconds, undefined, { signal: given.signal }).then(() => {
+      throw new Error(`it did not answer within ${this.#answerMilliseconds / 1000} s`);
+    });
+    try {
+      return await Promise.race([connection.sendRequest(method, params), late]);
+    } catch (error) {
+      throw new UserError(`The process of ${this.name} refused: ${messageOf(error)}.`);
+    } finally {
+      given.abort();
+      late.catch(() => undefined);
     }
   }
 
@@ -209,20 +261,6 @@ export class RunFollower implements FollowedRun {
     const log = (await lastBytes(runPaths(this.folder).log, 4096)).trim().split('\n').slice(-8).join('\n').trim();
     const said = log === '' ? '' : ` Its last words:\n${log}`;
     return `Its process ended without a word: it was killed, it crashed, or the machine ran out of memory or was restarted.${said}`;
-  }
-}
-
-async function ask(connection: MessageConnection, method: string, params: object): Promise<unknown> {
-  const late = new CancellationTokenSource();
-  const timer = setTimeout(() => {
-    late.cancel();
-  }, ANSWER_MILLISECONDS);
-  try {
-    return await connection.sendRequest(method, params, late.token);
-  } catch (error) {
-    throw new UserError(`The run's process refused: ${messageOf(error)}.`);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

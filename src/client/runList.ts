@@ -7,6 +7,7 @@ import { basename } from 'node:path';
 import { messageOf } from '../errors.ts';
 import { NoRunError } from '../runner/runFolder.ts';
 import { listRuns } from '../runner/store.ts';
+import { oneAtATime } from './oneAtATime.ts';
 import { RunFollower } from './runFollower.ts';
 
 /** A folder of the store that cannot be shown as a run: of a later version, or broken. */
@@ -28,8 +29,11 @@ export class RunList {
   readonly #listeners = new Set<(run: RunFollower | null) => void>();
   #watcher: FSWatcher | null = null;
   #timer: NodeJS.Timeout | null = null;
-  #reading: Promise<void> | null = null;
   #loaded = false;
+  #closed = false;
+
+  /** Reads the store again. */
+  readonly refresh = oneAtATime(() => this.#read());
 
   constructor(store: string) {
     this.store = store;
@@ -60,14 +64,6 @@ export class RunList {
     await (this.#loaded ? Promise.resolve() : this.refresh());
   }
 
-  /** Reads the store again. */
-  async refresh(): Promise<void> {
-    this.#reading ??= this.#read().finally(() => {
-      this.#reading = null;
-    });
-    await this.#reading;
-  }
-
   /** The run in this folder, in the store or not; null when there is none that can be read. */
   async find(folder: string): Promise<RunFollower | null> {
     const known = this.#runs.get(folder);
@@ -77,6 +73,7 @@ export class RunList {
   }
 
   close(): void {
+    this.#closed = true;
     this.#watcher?.close();
     if (this.#timer !== null) clearTimeout(this.#timer);
     for (const run of this.#runs.values()) run.close();
@@ -85,7 +82,7 @@ export class RunList {
   }
 
   #watch(): void {
-    if (this.#watcher !== null) return;
+    if (this.#watcher !== null || this.#closed) return;
     try {
       mkdirSync(this.store, { recursive: true });
       this.#watcher = watch(this.store, { persistent: false }, () => {
@@ -104,6 +101,7 @@ export class RunList {
   }
 
   async #read(): Promise<void> {
+    if (this.#closed) return;
     const folders = await listRuns(this.store);
     const there = new Set(folders);
     let changed = !this.#loaded;
@@ -133,7 +131,7 @@ export class RunList {
   async #open(folder: string): Promise<boolean> {
     try {
       const run = await RunFollower.open(folder);
-      if (this.#runs.has(folder)) {
+      if (this.#runs.has(folder) || this.#closed) {
         run.close(); // somebody else was quicker
         return false;
       }
@@ -145,7 +143,7 @@ export class RunList {
       return true;
     } catch (error) {
       // A folder without a description is being made, or is nothing of ours.
-      if (error instanceof NoRunError) return false;
+      if (error instanceof NoRunError) return this.#unreadable.delete(folder);
       const isNew = !this.#unreadable.has(folder);
       this.#unreadable.set(folder, { folder, name: basename(folder), why: messageOf(error) });
       return isNew;

@@ -4,13 +4,12 @@
  * evaluation/evaluateSamples.ts does, and its mark tells whether it is the same.
  * What cannot be found is said in `notes` and leaves the rest as it is. Knows nothing of VS Code.
  */
-import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { findBenchmark } from '../catalog/datasets.ts';
 import { messageOf } from '../errors.ts';
 import type { Benchmark } from '../evaluation/benchmarks/benchmark.ts';
 import { loadBenchmark } from '../evaluation/benchmarks/index.ts';
-import { buildProgram, candidateOf } from '../evaluation/extraction.ts';
+import { buildProgram, candidateOf, programMark } from '../evaluation/extraction.ts';
 import { buildPrompt, EXTRACTIONS, type Protocol, protocolsOf } from '../evaluation/protocols.ts';
 import type { Problem, Program } from '../evaluation/types.ts';
 import type { RunDescription } from '../runner/runFolder.ts';
@@ -98,24 +97,25 @@ const protocolSchema = v.looseObject({
   defaults: v.looseObject({ timeLimit: v.number(), memoryLimit: v.number() }),
 });
 
-/** Loads a benchmark once, and again when another file is named. */
+/** Loads a benchmark once, and again when another one is wanted. */
 export class BenchmarkLoader {
-  #loaded: { readonly path: string | null; readonly benchmark: Promise<Benchmark> } | null = null;
+  #loaded: { readonly key: string; readonly benchmark: Promise<Benchmark> } | null = null;
 
   /** @throws UserError when it is not there or broken */
   load({ request }: RunDescription): Promise<Benchmark> {
     const { id, path } = request.benchmark;
-    if (this.#loaded === null || this.#loaded.path !== path) {
-      const benchmark = findBenchmark(id, path).then((found) => {
-        if (found === null) throw new Error('its data set is no longer on this machine');
-        return loadBenchmark(id, found.path);
-      });
-      this.#loaded = { path, benchmark };
-      benchmark.catch(() => {
-        this.#loaded = null; // it may have been put back by the next time
-      });
-    }
-    return this.#loaded.benchmark;
+    const key = JSON.stringify([id, path]);
+    if (this.#loaded?.key === key) return this.#loaded.benchmark;
+    const benchmark = findBenchmark(id, path).then((found) => {
+      if (found === null) throw new Error('its data set is no longer on this machine');
+      return loadBenchmark(id, found.path);
+    });
+    const loaded = { key, benchmark };
+    this.#loaded = loaded;
+    benchmark.catch(() => {
+      if (this.#loaded === loaded) this.#loaded = null; // it may have been put back by the next time
+    });
+    return benchmark;
   }
 }
 
@@ -243,12 +243,6 @@ function programOf(
     notes.push('This is not exactly the program that ran: the benchmark, the sample or a limit has changed since.');
   }
   return program;
-}
-
-/** As evaluation/evaluateSamples.ts marks what it judged; a test holds the two together. */
-function programMark({ candidate, check, timeLimit, memoryLimit }: Program, strict: boolean): string {
-  const what = JSON.stringify([candidate, check, timeLimit, memoryLimit, strict]);
-  return createHash('sha256').update(what).digest('hex').slice(0, 16);
 }
 
 function promptOf(protocol: Protocol | null, problem: Problem, problems: readonly Problem[]): string {

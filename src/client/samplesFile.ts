@@ -53,7 +53,7 @@ export class SamplesFile {
 
   #add({ offset, length, bytes }: PlacedLine): void {
     if (bytes === null) return;
-    const quoted = TASK.exec(bytes.toString('latin1', 0, HEAD_BYTES))?.[1];
+    const quoted = TASK.exec(bytes.toString('utf8', 0, HEAD_BYTES))?.[1];
     const taskId = quoted === undefined ? null : parse(quoted);
     if (typeof taskId !== 'string') return;
     const seen = this.#seen.get(taskId) ?? 0;

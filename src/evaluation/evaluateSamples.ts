@@ -3,9 +3,8 @@
  * as it is there. Stopped at any moment it goes on later without judging a sample twice.
  * Knows nothing of where samples come from (a file, or a model still generating) and how programs are run.
  */
-import { createHash } from 'node:crypto';
 import { access } from 'node:fs/promises';
-import { buildProgram, candidateOf, type Limits } from './extraction.ts';
+import { buildProgram, candidateOf, type Limits, programMark } from './extraction.ts';
 import { JsonLinesWriter, replaceJsonLines } from './jsonl.ts';
 import {
   humanEvalResult,
@@ -15,7 +14,7 @@ import {
   type SampleRow,
   type ScoredSample,
 } from './sampleFiles.ts';
-import type { Executor, Problem, Program } from './types.ts';
+import type { Executor, Problem } from './types.ts';
 
 export interface EvaluateOptions {
   readonly problems: readonly Problem[];
@@ -92,12 +91,6 @@ export async function* evaluateSamples(options: EvaluateOptions): AsyncGenerator
     await writer?.close();
   }
   if (resultsPath !== undefined && inOrder) await putInOrder(resultsPath, order);
-}
-
-/** Says in short which program, checks and limits were judged, and how strictly. */
-function programMark({ candidate, check, timeLimit, memoryLimit }: Program, strict: boolean): string {
-  const what = JSON.stringify([candidate, check, timeLimit, memoryLimit, strict]);
-  return createHash('sha256').update(what).digest('hex').slice(0, 16);
 }
 
 async function earlierResults(path: string): Promise<Map<string, ScoredSample>> {

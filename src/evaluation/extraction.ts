@@ -3,6 +3,7 @@
  * How an answer is read is a rule made of a few switches, which the protocol names.
  * Knows nothing of models and runs no Python: what a parser would refuse at an answer's end is cut off by `pythonScan`.
  */
+import { createHash } from 'node:crypto';
 import { buildPrompt, EXTRACTIONS, type Protocol } from './protocols.ts';
 import { scanPython, type Statement } from './pythonScan.ts';
 import type { Problem, Program, Sample } from './types.ts';
@@ -178,4 +179,10 @@ export function buildProgram(id: string, problem: Problem, candidate: string, li
 /** The program as one text. */
 export function programText(program: Program): string {
   return `${program.candidate}\n${program.check}`;
+}
+
+/** Says in short which program, checks and limits were judged, and how strictly. */
+export function programMark({ candidate, check, timeLimit, memoryLimit }: Program, strict: boolean): string {
+  const what = JSON.stringify([candidate, check, timeLimit, memoryLimit, strict]);
+  return createHash('sha256').update(what).digest('hex').slice(0, 16);
 }

@@ -84,11 +84,17 @@ export type ScoreSummary = v.InferOutput<typeof scoreSchema>;
 /** What happened, its number (from 1) and when: milliseconds since 1970. */
 export type RunEvent = EventBody & { readonly seq: number; readonly time: number };
 
-const stampSchema = v.object({ seq: v.pipe(count, v.minValue(1)), time: v.number() });
+const stampSchema = v.object({ seq: v.pipe(v.number(), v.safeInteger(), v.minValue(1)), time: v.number() });
 
 /** The event, or null where this is none that this version knows. */
 export function parseEvent(value: unknown): RunEvent | null {
   const stamp = v.safeParse(stampSchema, value);
   const body = v.safeParse(bodySchema, value);
   return stamp.success && body.success ? { ...body.output, ...stamp.output } : null;
+}
+
+/** The number of a row, of whatever version it is; 0 where it has none. */
+export function numberOf(value: unknown): number {
+  const stamp = v.safeParse(stampSchema, value);
+  return stamp.success ? stamp.output.seq : 0;
 }

@@ -7,7 +7,7 @@ import { link, lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { UserError } from '../errors.ts';
+import { UserError, whyNotWritten } from '../errors.ts';
 import { processIdentity } from './processes.ts';
 
 /** Who holds a run, and how to reach it. */
@@ -53,7 +53,7 @@ const nameOf = (generation: number): string => `lock.${generation}`;
  * Takes the run. Locks are numbered: whoever finds the highest one's process gone makes the next, which only one can, and
  * then looks again, in case a higher one came up meanwhile. No lock of somebody else is ever taken away before one's own
  * is the highest, so two can never both go on.
- * @throws RunBusyError when a living process holds it
+ * @throws RunBusyError when a living process holds it; UserError when the folder cannot be written
  */
 export async function lockRun(folder: string, address: Pick<Holder, 'socket' | 'token'>): Promise<RunLock> {
   await mkdir(folder, { recursive: true });
@@ -62,8 +62,10 @@ export async function lockRun(folder: string, address: Pick<Holder, 'socket' | '
   const { socket, token } = address;
   const holder: Holder = { pid: process.pid, identity, host: hostname(), socket, token };
   const aside = join(folder, `lock.${process.pid}.new`);
-  await writeFile(aside, `${JSON.stringify(holder)}\n`, { mode: 0o600 });
   try {
+    await writeFile(aside, `${JSON.stringify(holder)}\n`, { mode: 0o600 }).catch((error: unknown) => {
+      throw new UserError(`${folder} cannot be written: ${whyNotWritten(error)}.`);
+    });
     for (;;) {
       const found = await generations(folder);
       const highest = found.at(-1) ?? 0;

@@ -8,12 +8,12 @@
  *     results.jsonl   append-only; where a sample comes twice, the later row holds
  *     runner.log      what the process said that nobody asked for, such as why it crashed
  */
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import * as v from 'valibot';
-import { UserError } from '../errors.ts';
+import { UserError, whyNotWritten } from '../errors.ts';
 import { JsonLinesWriter } from '../evaluation/jsonl.ts';
-import { type EventBody, parseEvent, type RunEvent } from './events.ts';
+import { type EventBody, numberOf, parseEvent, type RunEvent } from './events.ts';
 import type { EvaluationRequest } from './types.ts';
 
 export const RUN_FORMAT = 1;
@@ -132,7 +132,7 @@ export async function writeDescription(folder: string, description: RunDescripti
     await rename(aside, path);
   } catch (error) {
     await rm(aside, { force: true });
-    throw new UserError(`${path} cannot be written: ${(error as Error).message}.`);
+    throw new UserError(`${path} cannot be written: ${whyNotWritten(error)}.`);
   }
 }
 
@@ -150,9 +150,10 @@ export class EventLog {
 
   /** Cuts off a last row that a kill left half written, and goes on with the numbers. */
   static async open(folder: string): Promise<EventLog> {
-    const { events: earlier } = await readEvents(folder, 0);
+    // First, for it may complete a last row that lacks only its newline.
     const file = await JsonLinesWriter.open(runPaths(folder).events);
-    return new EventLog(file, earlier.at(-1)?.seq ?? 0);
+    const { seq } = await readEvents(folder, 0);
+    return new EventLog(file, seq);
   }
 
   /** Number of the last event. */
@@ -177,6 +178,8 @@ export interface EventsRead {
   readonly events: RunEvent[];
   /** Byte behind the last whole row. */
   readonly offset: number;
+  /** The highest number among them, those that are no event of this version included; 0 without any. */
+  readonly seq: number;
 }
 
 const CHUNK_BYTES = 256 * 1024;
@@ -186,23 +189,42 @@ const NEWLINE = 0x0a;
  * Reads the whole rows behind `offset`; a row being written is left for next time. Rows that are no event of this version
  * are passed over. No file: no events. A file shorter than `offset` is another one and is read from its beginning.
  */
-export async function readEvents(folder: string, offset: number): Promise<EventsRead> {
+export function readEvents(folder: string, offset: number): Promise<EventsRead> {
+  return readRows(folder, (size) => (size < offset ? 0 : offset));
+}
+
+/**
+ * What tells how a run stands: of one that is over the last rows, at most `bytes`, for a list of many; else all of them, for
+ * its phase, its device and since when it is at work may be far from the end.
+ */
+export async function readLastEvents(folder: string, bytes = 2048): Promise<EventsRead> {
+  let begin = 0; // within a row, which is no event then and is passed over
+  const last = await readRows(folder, (size) => (begin = Math.max(0, size - bytes)));
+  return begin === 0 || last.events.at(-1)?.type === 'done' ? last : readEvents(folder, 0);
+}
+
+/** @param begin where in a file of this size */
+async function readRows(folder: string, begin: (size: number) => number): Promise<EventsRead> {
   let file: FileHandle;
   try {
     file = await open(runPaths(folder).events, 'r');
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return { events: [], offset: 0 };
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) {
+      return { events: [], offset: 0, seq: 0 };
+    }
     throw error;
   }
   try {
     const { size } = await file.stat();
     const events: RunEvent[] = [];
-    let end = size < offset ? 0 : offset; // behind the last whole row
-    let at = end;
+    let seq = 0;
+    let at = begin(size);
+    let end = at; // behind the last whole row
     let pending: Buffer[] = [];
-    for (;;) {
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, at);
-      if (bytesRead === 0) return { events, offset: end };
+    while (at < size) {
+      const length = Math.min(CHUNK_BYTES, size - at);
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(length), 0, length, at);
+      if (bytesRead === 0) break;
       const chunk = buffer.subarray(0, bytesRead);
       const last = chunk.lastIndexOf(NEWLINE);
       at += bytesRead;
@@ -214,28 +236,21 @@ export async function readEvents(folder: string, offset: number): Promise<Events
       pending = [chunk.subarray(last + 1)];
       end = at - bytesRead + last + 1;
       for (const line of whole.split('\n')) {
-        const event = eventOf(line);
+        const value = parse(line);
+        seq = Math.max(seq, numberOf(value));
+        const event = parseEvent(value);
         if (event !== null) events.push(event);
       }
     }
+    return { events, offset: end, seq };
   } finally {
     await file.close();
   }
 }
 
-/** The last rows of the events, for a list that wants no more than how a run stands. Reads at most `bytes`. */
-export async function readLastEvents(folder: string, bytes = 16 * 1024): Promise<EventsRead> {
-  const size = await stat(runPaths(folder).events).then(
-    (found) => found.size,
-    () => 0,
-  );
-  // Begins somewhere within a row, which is no event then and is passed over.
-  return readEvents(folder, Math.max(0, size - bytes));
-}
-
-function eventOf(line: string): RunEvent | null {
+function parse(line: string): unknown {
   try {
-    return parseEvent(JSON.parse(line));
+    return JSON.parse(line);
   } catch {
     return null;
   }

@@ -60,6 +60,7 @@ export class RunServer {
     const server = createServer();
     server.maxConnections = MAX_CLIENTS;
     const { socket } = options.address;
+    const own = new RunServer(options, server); // before it listens: whoever is not heard waits for an answer
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(socket, () => {
@@ -68,7 +69,7 @@ export class RunServer {
       });
     });
     if (!socket.startsWith('\\\\')) await chmod(socket, 0o600);
-    return new RunServer(options, server);
+    return own;
   }
 
   /** Sends an event to everybody who follows. */

@@ -83,8 +83,11 @@ export function afterEvent(state: RunState, event: RunEvent): RunState {
       if (event.verb === 'resume') return { ...next, status: 'running' };
       return next;
     case 'done': {
-      const { status, score, error, time } = event;
-      return { ...next, status, score: score ?? state.score, error, ended: time, phase: null, phaseSince: null };
+      const { status, score, error, time, seconds } = event;
+      // Its launch may be among the events that were not read.
+      const launched = state.launched ?? (seconds === null ? null : time - 1000 * seconds.total);
+      const over = { phase: null, phaseSince: null, launched, ended: time };
+      return { ...next, ...over, status, score: score ?? state.score, error };
     }
   }
 }

@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
-import { UserError } from '../errors.ts';
+import { UserError, whyNotWritten } from '../errors.ts';
 import { holderOf } from './lock.ts';
 import { NoRunError, readDescription, RUN_FORMAT, writeDescription } from './runFolder.ts';
 import type { EvaluationRequest } from './types.ts';
@@ -47,19 +47,24 @@ export function runName(request: EvaluationRequest): string {
   return `${words}-${hash}`;
 }
 
-/** Makes a new run, which no process works on yet. @returns its folder */
+/** Makes a new run, which no process works on yet. @returns its folder @throws UserError when it cannot be kept there */
 export async function createRun(store: string, request: EvaluationRequest): Promise<string> {
   const name = runName(request);
-  await mkdir(store, { recursive: true });
   for (let number = 1; ; number += 1) {
     const folder = join(store, number === 1 ? name : `${name}-${number}`);
     try {
+      await mkdir(store, { recursive: true });
       await mkdir(folder);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue;
-      throw new UserError(`No run can be kept in ${store}: ${(error as Error).message}.`);
+      throw new UserError(`No run can be kept in ${store}: ${whyNotWritten(error)}.`);
     }
-    await describeRun(folder, request);
+    try {
+      await describeRun(folder, request);
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
     return folder;
   }
 }

@@ -64,14 +64,24 @@ async function serve(folder: string, request: EvaluationRequest, serving: Servin
   const server = await RunServer.listen({ folder, address, control, seq: () => log.seq, onControl });
   /** Why events can no longer be written. It ends the work, which would otherwise go on unseen. */
   const unwritten: unknown[] = [];
+  let settled: Promise<void> = Promise.resolve();
   const tell = (body: EventBody): void => {
     const { event, written } = log.append(body);
-    written.catch((error: unknown) => {
-      unwritten.push(error);
-      control.apply('stop');
-    });
-    server.publish(event);
+    // Whoever follows hears of it when it is in the file: so nothing falls between what is read there and what is heard.
+    settled = written.then(
+      () => {
+        server.publish(event);
+      },
+      (error: unknown) => {
+        unwritten.push(error);
+        control.apply('stop');
+      },
+    );
     onEvent(event);
+  };
+  const allWritten = async (): Promise<void> => {
+    await settled;
+    if (unwritten.length > 0) throw unwritten[0];
   };
   const stop = (): void => {
     if (control.apply('stop').applied) onControl('stop', 'signal', 'The process was asked to end.');
@@ -88,11 +98,13 @@ async function serve(folder: string, request: EvaluationRequest, serving: Servin
       signal: control.signal,
       gate: () => control.gate(),
     });
-    if (unwritten.length > 0) throw unwritten[0];
+    await allWritten();
     const { status, score, seconds } = outcome;
     tell({ type: 'done', status, score, seconds, error: '' });
+    await allWritten();
     return outcome;
-  } catch (error) {
+  } catch (caught) {
+    const error = unwritten[0] ?? caught;
     if (error instanceof StoppedError) {
       tell({ type: 'done', status: 'stopped', score: null, seconds: null, error: '' });
     } else {
@@ -101,6 +113,7 @@ async function serve(folder: string, request: EvaluationRequest, serving: Servin
     throw error;
   } finally {
     signal.removeEventListener('abort', stop);
+    await settled;
     await server.close();
   }
 }

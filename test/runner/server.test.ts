@@ -1,9 +1,11 @@
 /** The runner's socket: following, control, and everything that is no proper message. */
-import { randomBytes } from 'node:crypto';
+import { pbkdf2, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, statSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MessageConnection } from 'vscode-jsonrpc/node';
@@ -60,8 +62,8 @@ const hello = (change = {}): object => ({
 
 async function tell(text: string): Promise<void> {
   const { event, written } = log.append({ type: 'note', level: 'info', text });
-  server.publish(event);
   await written;
+  server.publish(event);
 }
 
 describe('a client', () => {
@@ -105,6 +107,20 @@ describe('a client', () => {
     expect(await ask('e', 'checkpoint')).toMatchObject({ applied: false });
     expect(controlled.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual(['pause test', 'resume test']);
     connection.end();
+  });
+
+  it('is answered however early it comes', async () => {
+    const own = await newAddress();
+    // Keeps the threads busy that files are worked on with, so that the socket is there well before its mode is set.
+    const busy = Array.from({ length: 8 }, () => promisify(pbkdf2)('x', 'y', 200_000, 64, 'sha512'));
+    const listening = RunServer.listen({ folder, address: own, control, seq: () => 0, onControl: () => undefined });
+    const connection = connectionOver(await openSocket(own.socket), () => undefined);
+    connection.listen();
+    const answer = connection.sendRequest(methods.initialize, hello({ token: own.token }));
+    expect(await Promise.race([answer, sleep(5000)])).toMatchObject({ run });
+    connection.end();
+    await Promise.all(busy);
+    await (await listening).close();
   });
 
   it('finds a socket that only its owner may open', () => {

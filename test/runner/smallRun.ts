@@ -12,21 +12,28 @@ import type { EvaluationRequest } from '../../src/runner/types.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-/** A folder that is gone after the tests of the file. */
-export function temporaryFolder(parent = tmpdir()): string {
-  const folder = mkdtempSync(join(parent, 'midtrain-'));
+/** A folder that is gone after the tests of the file. To be called outside of them. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'midtrain-'));
   afterAll(() => {
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   });
   return folder;
 }
 
-/** The headless command, bundled from the sources as they are, where it finds ONNX Runtime. */
+let bundle: string | null = null;
+afterAll(() => {
+  if (bundle !== null) rmSync(bundle, { recursive: true, force: true, maxRetries: 5 });
+});
+
+/** The headless command, bundled once a file of tests from the sources as they are, where it finds ONNX Runtime. */
 export function bundleCommand(): string {
-  mkdirSync(join(root, '.cache'), { recursive: true });
-  const folder = temporaryFolder(join(root, '.cache'));
-  execFileSync(process.execPath, [join(root, 'esbuild.mjs'), `--outdir=${folder}`], { cwd: root });
-  return join(folder, 'midtrain.cjs');
+  if (bundle === null) {
+    mkdirSync(join(root, '.cache'), { recursive: true });
+    bundle = mkdtempSync(join(root, '.cache/midtrain-'));
+    execFileSync(process.execPath, [join(root, 'esbuild.mjs'), `--outdir=${bundle}`], { cwd: root });
+  }
+  return join(bundle, 'midtrain.cjs');
 }
 
 /** Writes the problems. @returns the file */

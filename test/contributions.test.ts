@@ -241,7 +241,7 @@ describe('when clauses', () => {
     expect(more(over)).toEqual([openResults, openRunFolder, removeRun, runAgain].sort());
     expect(more(running)).toEqual([openResults, openRunFolder, runAgain].sort());
     expect(more(resumable)).toEqual(more(over));
-    expect(more(unreadable)).toEqual([removeRun]);
+    expect(more(unreadable)).toEqual([openRunFolder, removeRun]);
 
     const { evaluate, evaluateHumanEval, evaluateMbpp, getModel, removeModel, getBenchmark, removeBenchmark } =
       commands;

@@ -64,11 +64,9 @@ export class RunList {
     await (this.#loaded ? Promise.resolve() : this.refresh());
   }
 
-  /** The run in this folder, in the store or not; null when there is none that can be read. */
+  /** The run in this folder, which may be newer than the list; null when the store has none there that can be read. */
   async find(folder: string): Promise<RunFollower | null> {
-    const known = this.#runs.get(folder);
-    if (known !== undefined) return known;
-    await this.#open(folder);
+    if (!this.#runs.has(folder)) await this.refresh();
     return this.#runs.get(folder) ?? null;
   }
 

@@ -45,13 +45,14 @@ describe.skipIf(installed('current').length === 0)('an evaluation', () => {
       await ui.viewContainer('Midtrain').click();
 
       await ui.runCommand('Midtrain: Evaluate…');
-      await vs.screenshot('artifacts/evaluate-model.png');
+      await ui.quickInput.filter({ hasText: 'Which model? (1 of 5)' }).waitFor();
       expect(await ui.quickPickLabels()).toEqual([
         'llama-gqa-tied',
         'tiny/llama',
         'SmolLM2-135M-Instruct (Q4_1)',
         'Add Model…',
       ]);
+      await vs.screenshot('artifacts/evaluate-model.png');
       await ui.pick('llama-gqa-tied');
       await ui.pick('HumanEval');
       await ui.pick('Automatic');
@@ -169,7 +170,7 @@ describe.skipIf(installed('current').length === 0)('an evaluation', () => {
       await ui.tab('Midtrain Environment').waitFor({ timeout: 60_000 });
       await ui.until(
         () => ui.editorText(),
-        (text) => text.includes('✓ Node') && text.includes('Sandbox'),
+        (text) => text.includes('ok       Node') && text.includes('Sandbox'),
       );
       await vs.screenshot('artifacts/evaluate-environment.png');
       expect(vs.externalRequests).toEqual([]);

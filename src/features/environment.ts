@@ -64,12 +64,12 @@ export function environmentText(findings: readonly Finding[]): string {
     const start = `${status.padEnd('missing  '.length)}${topic}`;
     return [start.padEnd(indent) + first, ...more.map((line) => ' '.repeat(indent) + line)];
   });
-  return `${lines.join('\n')}\n`;
+  return `What Midtrain found on this machine\n\n${lines.join('\n')}\n`;
 }
 
 /** An editor does not break the lines of such a page. */
 function wrapped(text: string): string[] {
-  return text.split('\n').flatMap((line) => line.match(/\S.{0,79}(?=\s|$)|\S{80,}/g) ?? []);
+  return text.split('\n').flatMap((line) => line.match(/\S.{0,69}(?=\s|$)|\S{70,}/g) ?? []);
 }
 
 /** Asks `midtrain doctor`. @throws UserError when it cannot be run */

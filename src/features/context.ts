@@ -58,6 +58,7 @@ export class Midtrain implements vscode.Disposable {
     const folder = await createRun(this.#runs.store, request);
     const run = await this.#runs.find(folder);
     if (run === null) throw new UserError(`${folder} was removed while the run was to start.`);
+    this.#changed.fire(null);
     await this.launch(run);
     return run;
   }

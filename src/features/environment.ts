@@ -55,17 +55,21 @@ class EnvironmentPage implements vscode.TextDocumentContentProvider {
   }
 }
 
-const marks: Record<Finding['status'], string> = { ok: '✓', note: '·', missing: '✗' };
-
 /** A line for each finding, and below it what to do about it. What is missing comes first. */
 export function environmentText(findings: readonly Finding[]): string {
   const missingFirst = [...findings].sort((a, b) => Number(b.status === 'missing') - Number(a.status === 'missing'));
-  const width = Math.max(...findings.map(({ topic }) => topic.length));
-  const lines = missingFirst.flatMap(({ topic, status, found, mend }) => [
-    `${marks[status]} ${topic.padEnd(width)}  ${found}`,
-    ...(mend === '' ? [] : [`${' '.repeat(width + 4)}→ ${mend}`]),
-  ]);
-  return `${lines.join('\n')}\n`;
+  const indent = 'missing  '.length + Math.max(...findings.map(({ topic }) => topic.length)) + 2;
+  const lines = missingFirst.flatMap(({ topic, status, found, mend }) => {
+    const [first = '', ...more] = [...wrapped(found), ...wrapped(mend)];
+    const start = `${status.padEnd('missing  '.length)}${topic}`;
+    return [start.padEnd(indent) + first, ...more.map((line) => ' '.repeat(indent) + line)];
+  });
+  return `What Midtrain found on this machine\n\n${lines.join('\n')}\n`;
+}
+
+/** An editor does not break the lines of such a page. */
+function wrapped(text: string): string[] {
+  return text.split('\n').flatMap((line) => line.match(/\S.{0,69}(?=\s|$)|\S{70,}/g) ?? []);
 }
 
 /** Asks `midtrain doctor`. @throws UserError when it cannot be run */

@@ -16,11 +16,16 @@ export function activateNotices(midtrain: Midtrain): void {
       for (const { folder, state, description } of midtrain.runs.runs) {
         const before = seen.get(folder);
         seen.set(folder, state.status);
-        if (before === undefined || !isLive({ status: before }) || isLive(state)) continue;
+        if (before === undefined || isOver(before) || !isOver(state.status)) continue;
         void tell(folder, state.status, runTitle(description), runFigures(state), state.error);
       }
     }),
   );
+}
+
+/** One that was only asked for may have failed at once. */
+function isOver(status: RunStatus): boolean {
+  return status !== 'asked' && !isLive({ status });
 }
 
 async function tell(folder: string, status: RunStatus, title: string, figures: string, error: string): Promise<void> {

@@ -28,12 +28,14 @@ export async function needProgramConsent(midtrain: Midtrain): Promise<void> {
 /** What is in force and what is not, in plain words. */
 export function consentDetail(findings: readonly Finding[]): string {
   const layers = findings.filter(({ topic }) => topic === 'Sandbox');
-  const inForce = layers.filter(({ status }) => status === 'ok').map(({ found }) => `• ${found}`);
+  const inForce = layers.filter(({ status }) => status === 'ok').map(({ found }) => found.split(':')[0]!);
   const missing = layers.filter(({ status }) => status !== 'ok').map(({ found, mend }) => `• ${found}: ${mend}`);
   return [
-    ...(inForce.length > 0 ? ['In force here:', ...inForce] : ['Nothing is in force here.']),
+    inForce.length > 0 ? `In force here: ${inForce.join(', ')}.` : 'Nothing is in force here.',
     ...(missing.length > 0 ? ['', 'Not in force:', ...missing] : []),
     '',
-    'These layers stop accidents and common mischief. They are no virtual machine: for a model you do not trust use one. You are asked once on this machine.',
+    'These layers stop accidents and common mischief. They are no virtual machine: for a model you do not trust use one.',
+    '',
+    'You are asked once on this machine. Check Environment says what each layer does.',
   ].join('\n');
 }

@@ -1,6 +1,7 @@
 /**
  * The commands on a run, from its row, a panel or the palette: stop, pause, open, remove.
  */
+import { dirname } from 'node:path';
 import * as vscode from 'vscode';
 import { RunFollower } from '../client/runFollower.ts';
 import { commands } from '../contributions.ts';
@@ -53,10 +54,14 @@ export function activateRunCommands(midtrain: Midtrain, showResults: ShowResults
     const run = midtrain.runs.runs.find((one) => one.folder === folder);
     const what = run === undefined ? folder : runTitle(run.description);
     const yes = 'Remove';
-    const detail = `Its samples and results in ${folder} are deleted for good. A run kept outside the store is only taken off the list.`;
+    const { store } = midtrain.runs;
+    const detail =
+      dirname(folder) === store
+        ? `Its samples and results in ${folder} are deleted for good.`
+        : `It is taken off the list. Its files in ${folder} stay.`;
     const answer = await vscode.window.showWarningMessage(`Remove the run ${what}?`, { modal: true, detail }, yes);
     if (answer !== yes) return;
-    await removeRun(midtrain.runs.store, folder);
+    await removeRun(store, folder);
     await midtrain.runs.refresh();
   });
 }

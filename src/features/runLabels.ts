@@ -7,10 +7,13 @@ import type { RunDescription } from '../runner/runFolder.ts';
 import { isLive, type RunState } from '../runner/state.ts';
 
 /** `SmolLM2-135M-Instruct on HumanEval`, with the task where it is only one. */
-export function runTitle({ request }: RunDescription): string {
-  const { model, benchmark, tasks } = request;
-  const what = tasks?.length === 1 ? tasks[0]! : BENCHMARKS[benchmark.id].title;
-  return `${model.label} on ${what}`;
+export function runTitle(description: RunDescription): string {
+  return `${description.request.model.label} on ${runSubject(description)}`;
+}
+
+/** What the model is evaluated on. */
+export function runSubject({ request: { benchmark, tasks } }: RunDescription): string {
+  return tasks?.length === 1 ? tasks[0]! : BENCHMARKS[benchmark.id].title;
 }
 
 /** `10 samples at 0.8, first 64`: what differs from one greedy sample of every problem. */

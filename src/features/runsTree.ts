@@ -8,7 +8,7 @@ import { commands, contextKeys, items, views } from '../contributions.ts';
 import { isLive, type RunState } from '../runner/state.ts';
 import type { Midtrain } from './context.ts';
 import { factsTooltip, spoken } from './rowText.ts';
-import { duration, runFigures, runTitle, runVariant } from './runLabels.ts';
+import { duration, runFigures, runSubject, runTitle, runVariant } from './runLabels.ts';
 
 type Row = RunFollower | UnreadableRun;
 
@@ -62,11 +62,13 @@ class RunsTree implements vscode.TreeDataProvider<Row> {
 
 function runItem(midtrain: Midtrain, run: RunFollower): vscode.TreeItem {
   const { state, description, folder } = run;
-  const item = new vscode.TreeItem(runTitle(description));
+  const item = new vscode.TreeItem(runSubject(description));
   item.id = folder;
   const starting = midtrain.isStarting(run);
   const figures = starting ? 'starting' : runFigures(state);
-  item.description = figures;
+  // The view is narrow: how it stands comes before the model, whose name may be long.
+  const parts = [figures, description.request.model.label, runVariant(description)];
+  item.description = parts.filter((part) => part !== '').join(' · ');
   item.iconPath = starting ? new vscode.ThemeIcon('sync~spin') : iconOf(state);
   item.contextValue = [
     items.run,

@@ -4,10 +4,11 @@
  */
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Locator } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HubServer } from '../catalog/hubServer.ts';
 import { assertA11y } from './harness/accessibility.ts';
-import { eventsOf, inTerminal, newPlace, smallModel, writeRun } from './harness/midtrain.ts';
+import { eventsOf, inTerminal, newPlace, runRow, smallModel, writeRun } from './harness/midtrain.ts';
 import { installed, type VSCodeWindow, withVSCode } from './harness/window.ts';
 import type { Theme } from './harness/workbench.ts';
 
@@ -128,7 +129,7 @@ describe.skipIf(installed('current').length === 0)('the views', () => {
     await withVSCode({ name: 'trees-runs', workspace: place.workspace, env: place.env }, async (vs) => {
       const { ui } = vs;
       await ui.viewContainer('Midtrain').click();
-      const row = (name: string) => ui.treeItem('Runs', `${name} on HumanEval`);
+      const row = (name: string) => runRow(vs, `${name} on HumanEval`);
       await row('good').waitFor();
       const labels = await ui
         .view('Runs')
@@ -165,16 +166,16 @@ describe.skipIf(installed('current').length === 0)('the views', () => {
       expect(await actions('halfway')).toEqual(['Resume', 'Open Results']);
       expect(await actions('killed')).toEqual(['Resume', 'Open Results']);
       expect(await actions('waiting')).toEqual(['Resume', 'Open Results']);
-      const menu = async (label: string) => {
-        await ui.treeItem('Runs', label).click({ button: 'right' });
+      const menu = async (run: Locator) => {
+        await run.click({ button: 'right' });
         const entries = vs.page.locator('.monaco-menu .action-label:not(.separator)');
         await entries.first().waitFor();
         const texts = (await entries.allInnerTexts()).filter((text) => text.trim() !== '');
         await vs.page.keyboard.press('Escape');
         return texts;
       };
-      expect(await menu('good on HumanEval')).toEqual(['Open Results', 'Open Run Folder', 'Run Again', 'Remove Run…']);
-      expect(await menu('later')).toEqual(['Open Run Folder', 'Remove Run…']);
+      expect(await menu(row('good'))).toEqual(['Open Results', 'Open Run Folder', 'Run Again', 'Remove Run…']);
+      expect(await menu(ui.treeItem('Runs', 'later'))).toEqual(['Open Run Folder', 'Remove Run…']);
 
       // Removed by hand, it goes; removed through the menu, it asks first.
       rmSync(join(place.runs, 'varied'), { recursive: true });
@@ -201,7 +202,7 @@ describe.skipIf(installed('current').length === 0)('the views', () => {
       const terminal = inTerminal(place, 'evaluate', ...args, '-n', '20', '-t', '0.8', '--workers', '1');
       const ended = new Promise((resolve) => terminal.once('exit', resolve));
 
-      const row = ui.treeItem('Runs', 'llama-gqa-tied on HumanEval');
+      const row = runRow(vs, 'llama-gqa-tied on HumanEval');
       await row.filter({ hasText: /[1-9]\d* of 240/ }).waitFor();
       const done = async () => Number(/(\d+) of 240/.exec(await row.innerText())?.[1] ?? 0);
       await vs.page.mouse.move(900, 400);

@@ -7,12 +7,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
+import type { Locator } from 'playwright-core';
 import { afterAll } from 'vitest';
 import type { EventBody, ScoreSummary } from '../../../src/runner/events.ts';
 import { RUN_FORMAT } from '../../../src/runner/runFolder.ts';
 import type { EvaluationRequest } from '../../../src/runner/types.ts';
 import { smallRequest } from '../../runner/smallRun.ts';
-import { projectRoot } from './window.ts';
+import { projectRoot, type VSCodeWindow } from './window.ts';
 
 /** A tiny model that answers nonsense, fast. */
 export const smallModel = join(projectRoot, 'test/fixtures/engine/llama-gqa-tied');
@@ -131,6 +132,11 @@ function scoreOf(passed: number, samples: number): ScoreSummary {
     final: samples === 24,
     whyNotFinal: '',
   };
+}
+
+/** The row of a run in the view, by its title, with which a screen reader begins. */
+export function runRow({ ui }: Pick<VSCodeWindow, 'ui'>, title: string): Locator {
+  return ui.view('Runs').locator(`[role=treeitem][aria-label^=${JSON.stringify(`${title},`)}]`);
 }
 
 /** Starts `midtrain …` as in a terminal. It is ended after the tests of the file, if it has not by then. */

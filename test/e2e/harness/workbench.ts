@@ -83,7 +83,9 @@ export class Workbench {
   /** Labels of the open quick pick; of a long one those that are drawn, about 20. */
   async quickPickLabels(): Promise<string[]> {
     await this.#quickPickRows.first().waitFor();
-    return (await this.#quickPickRows.locator('.label-name').allInnerTexts()).map((label) => label.trim());
+    return (await this.#quickPickRows.locator('.quick-input-list-row:first-child .label-name').allInnerTexts()).map(
+      (label) => label.trim(),
+    );
   }
 
   /**

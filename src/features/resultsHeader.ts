@@ -29,7 +29,8 @@ export function headerOf(run: FollowedRun, results: ResultsFile, now: number): H
     problems: {
       solved: score.solved,
       judged: score.problems,
-      asked: score.problemsAsked,
+      // While it runs the results do not say how many are to come.
+      asked: state.progress === null ? score.problemsAsked : state.progress.total / description.request.samples,
       benchmark: score.problemsOfBenchmark,
     },
     final: state.status === 'finished' && score.final,

@@ -20,7 +20,7 @@ const model = process.env['MIDTRAIN_TEST_MODEL'];
 const full = process.env['MIDTRAIN_JOURNEY'] === 'full';
 const problems = full ? 164 : 16;
 const pictures = process.env['MIDTRAIN_SCREENSHOTS'] === '1' ? 'media/screenshots' : 'artifacts/screenshots';
-const title = 'SmolLM2-135M-Instruct (Q4_1) on HumanEval';
+const title = 'HumanEval';
 
 const home = temporaryFolder();
 const at = (name: string): string => join(home, name);

@@ -29,7 +29,7 @@ afterAll(() => {
 
 async function openResults(vs: VSCodeWindow): Promise<Frame> {
   await vs.ui.showView('View: Show Midtrain', 'Runs');
-  await vs.ui.treeItem('Runs', 'llama-gqa-tied on HumanEval').click();
+  await vs.ui.treeItem('Runs', 'HumanEval').click();
   const panel = await vs.ui.webview();
   await panel.getByText('120 samples').waitFor();
   return panel;

@@ -35,10 +35,16 @@ const ORDER_MILLISECONDS = 250;
 /** A selection that stays for so long is asked for: holding a key down skips many rows. */
 const DETAIL_MILLISECONDS = 60;
 const NARROW_PIXELS = 760;
+const FIRST_ROWS = 'first rows';
 
 const tell = (message: FromPanel): void => {
   send(message);
 };
+
+/** For measurements: when the first rows were drawn, on the page's own clock. */
+function markFirstRows(): void {
+  if (performance.getEntriesByName(FIRST_ROWS).length === 0) performance.mark(FIRST_ROWS);
+}
 
 @customElement('midtrain-results')
 export class ResultsApp extends LitElement {
@@ -248,6 +254,7 @@ export class ResultsApp extends LitElement {
     this.#orderTimer = null;
     this.#ordered = performance.now();
     this.#order = this.#store.select(this.#kept);
+    if (this.#order.length > 0) void this.updateComplete.then(markFirstRows);
     const { sample } = this.#kept;
     if (this.#selected === null && sample !== null) {
       // After a reload: what was selected is selected again as soon as its row has come.

@@ -8,8 +8,8 @@ import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
-import type { MessageConnection } from 'vscode-jsonrpc/node';
-import { messageOf, UserError } from '../errors.ts';
+import { ErrorCodes, type MessageConnection, ResponseError } from 'vscode-jsonrpc/node';
+import { UserError } from '../errors.ts';
 import { parseEvent, type RunEvent, type Verb } from '../runner/events.ts';
 import { type Holder, holderOf } from '../runner/lock.ts';
 import {
@@ -43,6 +43,13 @@ export interface FollowerOptions {
   readonly answerMilliseconds?: number;
 }
 
+/** What the connection itself answers when it has ended. */
+const LOST: readonly number[] = [
+  ErrorCodes.PendingResponseRejected,
+  ErrorCodes.ConnectionInactive,
+  ErrorCodes.MessageWriteError,
+  ErrorCodes.MessageReadError,
+];
 const FIRST_RETRY_MILLISECONDS = 50;
 const LAST_RETRY_MILLISECONDS = 2000;
 
@@ -112,16 +119,24 @@ export class RunFollower implements FollowedRun {
   }
 
   /**
-   * Asks the run's process to do something.
-   * @throws UserError when no process works on it or it does not answer
+   * Asks the run's process to do something; over another connection where one is lost, under the same id, so that it is done once.
+   * @throws UserError when no process works on it, it refuses, or it does not answer
    */
   async control(verb: Verb, dryRun = false): Promise<ControlAnswer> {
-    const connection = await this.#connected();
-    if (connection === null) throw new UserError(`No process works on ${this.name}, so there is nothing to ${verb}.`);
     const request = { id: randomUUID(), run: this.name, verb, dryRun };
-    const answer = v.safeParse(controlledSchema, await this.#ask(connection, methods.control, request));
-    if (!answer.success) throw new UserError(`The process of ${this.name} gave an answer that is none.`);
-    return answer.output;
+    const late = performance.now() + this.#answerMilliseconds;
+    while (performance.now() < late) {
+      const connection = await this.#connected();
+      if (connection === null) throw new UserError(`No process works on ${this.name}, so there is nothing to ${verb}.`);
+      try {
+        const answer = v.safeParse(controlledSchema, await this.#ask(connection, methods.control, request));
+        if (answer.success) return answer.output;
+        throw new UserError(`The process of ${this.name} gave an answer that is none.`);
+      } catch (error) {
+        if (error instanceof UserError) throw error;
+      }
+    }
+    throw this.#unanswered();
   }
 
   close(): void {
@@ -210,19 +225,25 @@ export class RunFollower implements FollowedRun {
     }
   }
 
+  /** @throws UserError when it refuses or does not answer; Error when the connection ends */
   async #ask(connection: MessageConnection, method: string, params: object): Promise<unknown> {
     const given = new AbortController();
     const late = sleep(this.#answerMilliseconds, undefined, { signal: given.signal }).then(() => {
-      throw new Error(`it did not answer within ${this.#answerMilliseconds / 1000} s`);
+      throw this.#unanswered();
     });
     try {
       return await Promise.race([connection.sendRequest(method, params), late]);
     } catch (error) {
-      throw new UserError(`The process of ${this.name} refused: ${messageOf(error)}.`);
+      const isAnswer = error instanceof ResponseError && !LOST.includes(error.code);
+      throw isAnswer ? new UserError(`The process of ${this.name} refused: ${error.message}.`) : error;
     } finally {
       given.abort();
       late.catch(() => undefined);
     }
+  }
+
+  #unanswered(): UserError {
+    return new UserError(`The process of ${this.name} did not answer within ${this.#answerMilliseconds / 1000} s.`);
   }
 
   #add(event: RunEvent): void {

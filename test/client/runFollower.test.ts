@@ -233,7 +233,7 @@ describe('a run of another process', () => {
     expect(canResume(one.state)).toBe(true);
   });
 
-  it('that dies while it is asked something answers with an error, at once', async () => {
+  it('that dies while it is asked something is no longer there to be asked', async () => {
     const folder = await newRun(long);
     const { pid, ended } = await launch(folder);
     const follower = await follow(folder);
@@ -241,7 +241,7 @@ describe('a run of another process', () => {
     process.kill(pid, 'SIGSTOP');
     const asked = follower.control('pause');
     process.kill(pid, 'SIGKILL');
-    await expect(asked).rejects.toThrow(/process/);
+    await expect(asked).rejects.toThrow(/No process works on/);
     await ended;
   });
 });
@@ -404,8 +404,32 @@ describe('a partner that misbehaves', () => {
     const follower = await follow(folder);
     await until(follower, () => texts(follower).length === 1);
     expect(follower.state).toMatchObject({ status: 'running', seq: 2 });
-    await expect(follower.control('pause')).rejects.toThrow();
+    await expect(follower.control('pause')).rejects.toThrow(/gave an answer that is none/);
     expect(follower.state.status).toBe('running');
+    await end();
+  });
+
+  it('that hangs up on a question is asked again, under the same id', async () => {
+    const ids: string[] = [];
+    const { folder, end } = await heldBy((socket) => {
+      const connection = connectionOver(socket, () => undefined);
+      connection.onRequest(methods.initialize, () => ({
+        protocol: PROTOCOL_VERSION,
+        run: basename(folder),
+        pid: 1,
+        seq: 0,
+      }));
+      connection.onRequest(methods.follow, () => ({ seq: 0 }));
+      connection.onRequest(methods.control, ({ id }: { id: string }) => {
+        if (ids.push(id) < 3) socket.destroy();
+        return { target: basename(folder), applied: true, detail: '' };
+      });
+      connection.listen();
+    });
+    const follower = await follow(folder);
+    expect(await follower.control('pause')).toMatchObject({ applied: true });
+    expect(ids).toHaveLength(3);
+    expect(new Set(ids).size).toBe(1);
     await end();
   });
 

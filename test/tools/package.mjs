@@ -39,7 +39,16 @@ async function pack() {
     const binaries = `!node_modules/onnxruntime-node/bin/napi-v6/${target.replace('-', '/')}/**`;
     writeFileSync(ignore, `${readFileSync(join(root, '.vscodeignore'), 'utf8')}${binaries}\n`);
     const vsce = join(root, 'node_modules', '@vscode', 'vsce', 'vsce');
-    const options = ['--target', target, '--out', out, '--ignoreFile', ignore, '--allow-missing-repository', '--no-rewrite-relative-links'];
+    const options = [
+      '--target',
+      target,
+      '--out',
+      out,
+      '--ignoreFile',
+      ignore,
+      '--allow-missing-repository',
+      '--no-rewrite-relative-links',
+    ];
     await node(vsce, 'package', ...options);
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -34,6 +34,8 @@ import { type Verdict, verdictIcon } from './verdicts.ts';
 const ORDER_MILLISECONDS = 250;
 /** A selection that stays for so long is asked for: holding a key down skips many rows. */
 const DETAIL_MILLISECONDS = 60;
+/** An answer that has not come by then will not come. */
+const ANSWER_MILLISECONDS = 10_000;
 const NARROW_PIXELS = 760;
 const FIRST_ROWS = 'first rows';
 
@@ -57,6 +59,8 @@ export class ResultsApp extends LitElement {
   @state() accessor #gone = '';
   @state() accessor #file: Extract<ToPanel, { type: 'file' }> | null = null;
   @state() accessor #narrow = false;
+  /** Nobody answers: the extension was ended without a word, and a later one does not know this panel. */
+  @state() accessor #isLost = false;
   @state() accessor #kept: Saved = parseSaved(saved()) ?? {
     folder: '',
     sample: null,
@@ -70,6 +74,7 @@ export class ResultsApp extends LitElement {
   #ordered = -Infinity;
   #orderTimer: number | null = null;
   #detailTimer: number | null = null;
+  #answerTimer: number | null = null;
   readonly #resized = new ResizeObserver(([entry]) => {
     this.#narrow = (entry?.contentRect.width ?? NARROW_PIXELS) < NARROW_PIXELS;
   });
@@ -97,6 +102,14 @@ export class ResultsApp extends LitElement {
     if (header === null) return html`<main class="gone"><p>Opening the run…</p></main>`;
     return html`
       <main>
+        ${
+          this.#isLost
+            ? html`<p class="error" role="alert">
+                Midtrain was restarted and does not know this panel any more. Close it, and open the results from the
+                Runs view.
+              </p>`
+            : ''
+        }
         ${summary(header, {
           act: (action) => {
             tell({ type: 'action', action });
@@ -214,6 +227,9 @@ export class ResultsApp extends LitElement {
   };
 
   #receive(message: ToPanel): void {
+    if (this.#answerTimer !== null) clearTimeout(this.#answerTimer);
+    this.#answerTimer = null;
+    this.#isLost = false;
     switch (message.type) {
       case 'run':
         this.#header = message.header;
@@ -278,6 +294,9 @@ export class ResultsApp extends LitElement {
       if (this.#selected === null) return;
       this.#requests += 1;
       tell({ type: 'detail', request: this.#requests, row: this.#selected });
+      this.#answerTimer ??= window.setTimeout(() => {
+        this.#isLost = true;
+      }, ANSWER_MILLISECONDS);
     }, DETAIL_MILLISECONDS);
   }
 

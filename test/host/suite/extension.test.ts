@@ -14,7 +14,7 @@ interface Manifest {
 }
 
 /** Milliseconds that still pass. The aims are 50 to activate and 300 to read; a busy machine with two cores must not fail. */
-const slowest = 2000;
+const slowest = 5000;
 
 suite('the extension', () => {
   const extension = vscode.extensions.getExtension('midtrain.midtrain');

@@ -124,6 +124,7 @@ describe.skipIf(installed('current').length === 0 || model === undefined)(
           expect(all.map(({ seq }) => seq)).toEqual(all.map((_, i) => i + 1));
           expect(all.at(-1)).toMatchObject({ status: 'finished', score: { final: true, problems } });
 
+          await ui.clearNotifications();
           await row.click();
           panel = await ui.webview();
           await panel.getByText(`${problems} samples`, { exact: true }).waitFor();

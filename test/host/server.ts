@@ -5,7 +5,6 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
-  chmodSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -96,7 +95,6 @@ export class Server {
 
   private constructor({ host, env }: ServerOptions) {
     this.#host = host;
-    chmodSync(this.root, 0o711); // started by root, programs run as another user and must reach their scratch
     const home = join(this.root, 'h');
     const temporary = join(this.root, 't');
     for (const folder of [

@@ -2,7 +2,7 @@
  * The native executor: programs run by the Python of this machine, as confined as this system allows without root.
  * A fork server a worker on Linux and macOS, interpreters started ahead on Windows. Knows nothing of benchmarks.
  */
-import { chmodSync, existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { messageOf, UserError } from '../../errors.ts';
@@ -38,7 +38,7 @@ export async function createNativeExecutor(options: NativeExecutorOptions): Prom
   const { strict, workers, mode = process.platform === 'win32' ? 'one-shot' : 'fork' } = options;
   const python = await findPython(options.python);
   const script = path.join(options.pythonFolder ?? pythonFolder(), 'server.py');
-  const root = makeRoot(options.scratch ?? tmpdir());
+  const root = makeRoot(options.scratch ?? temporaryFolder());
   const wrapped = process.platform === 'darwin' ? seatbelt(python.executable, script, root) : undefined;
   let command: readonly [string, ...string[]] = wrapped ?? [python.executable];
   let count = 0;
@@ -75,6 +75,26 @@ export async function createNativeExecutor(options: NativeExecutorOptions): Prom
       rmSync(root, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+}
+
+/**
+ * The system's folder for temporary files. Started by root, programs run as another user, and root's own one (pam_tmpdir's,
+ * or a TMPDIR of mode 0700) is closed to them: then it is the one that all users share, where they can reach that.
+ */
+function temporaryFolder(): string {
+  const folders = process.getuid?.() === 0 ? [tmpdir(), '/tmp', '/var/tmp'] : [];
+  return folders.find(isOpenToAll) ?? tmpdir();
+}
+
+function isOpenToAll(folder: string): boolean {
+  try {
+    for (let at = realpathSync(folder); ; at = path.dirname(at)) {
+      if ((statSync(at).mode & 0o001) === 0) return false;
+      if (at === path.dirname(at)) return true;
+    }
+  } catch {
+    return false;
+  }
 }
 
 function makeRoot(parent: string): string {

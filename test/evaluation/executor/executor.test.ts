@@ -363,6 +363,27 @@ describe('Python', () => {
   });
 });
 
+test.skipIf(process.getuid?.() !== 0)('root’s temporary folder may be closed to others', async () => {
+  const before = process.env['TMPDIR'];
+  const own = mkdtempSync(path.join(folder, 'own-')); // of mode 0700
+  const ownUser = async (scratch?: string): Promise<boolean | undefined> => {
+    const executor = await createNativeExecutor({ workers: 1, strict: false, ...(scratch && { scratch }) });
+    const result = await executor.run(program('def f():\n    return 1\n', 'assert f() == 1\n'));
+    expect(result.verdict).toBe('passed');
+    await executor.close();
+    return executor.layers.find(({ name }) => name === 'own user')?.inForce;
+  };
+  try {
+    const possible = await ownUser(); // not with a Python that only root can read
+    process.env['TMPDIR'] = own;
+    expect(await ownUser()).toBe(possible);
+    expect(await ownUser(own)).toBe(false); // and it is said
+  } finally {
+    if (before === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = before;
+  }
+});
+
 test.skipIf(windows || process.getuid?.() === 0)('a scratch folder that cannot be made is a user error', async () => {
   const locked = path.join(folder, 'locked');
   mkdirSync(locked, { mode: 0o500 });

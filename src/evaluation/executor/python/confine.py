@@ -148,6 +148,7 @@ class Confinement:
             os.setuid(NOBODY)
             for folder in readable:
                 os.listdir(folder)
+            os.stat(self.scratch)  # it may lie where only root can go
             return os.access(os.__file__, os.R_OK)
 
         possible = _in_child(can_read)

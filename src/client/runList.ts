@@ -3,6 +3,7 @@
  * Knows nothing of VS Code.
  */
 import { type FSWatcher, mkdirSync, watch } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { messageOf } from '../errors.ts';
 import { NoRunError } from '../runner/runFolder.ts';
@@ -19,6 +20,8 @@ export interface UnreadableRun {
 
 /** Folders read at a time. */
 const AT_A_TIME = 32;
+/** So many of the latest are shown before the rest is read: more than a view has room for. */
+const FIRST_RUNS = 64;
 /** Changes of the store within this time are looked at together. */
 const GATHER_MILLISECONDS = 100;
 
@@ -31,6 +34,9 @@ export class RunList {
   #timer: NodeJS.Timeout | null = null;
   #loaded = false;
   #closed = false;
+  #whole: Promise<void> | null = null;
+  #firstRead: () => void = () => undefined;
+  readonly #first = new Promise<void>((resolve) => (this.#firstRead = resolve));
 
   /** Reads the store again. */
   readonly refresh = oneAtATime(() => this.#read());
@@ -39,7 +45,7 @@ export class RunList {
     this.store = store;
   }
 
-  /** The latest first. Empty until `load` has settled. */
+  /** The latest first. Empty until `load` has settled, and only the latest until `isLoaded`. */
   get runs(): RunFollower[] {
     return [...this.#runs.values()].sort((a, b) => b.description.created - a.description.created);
   }
@@ -58,10 +64,15 @@ export class RunList {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Reads the store once and watches it from then on. */
+  /** Reads the store once and watches it from then on. Settles when the latest runs are there; the others follow. */
   async load(): Promise<void> {
+    await Promise.race([this.loadAll(), this.#first]);
+  }
+
+  /** As `load`, and settles when all are there. */
+  async loadAll(): Promise<void> {
     this.#watch();
-    await (this.#loaded ? Promise.resolve() : this.refresh());
+    await (this.#whole ??= this.refresh());
   }
 
   /** The run in this folder, which may be newer than the list; null when the store has none there that can be read. */
@@ -112,15 +123,19 @@ export class RunList {
     for (const folder of this.#unreadable.keys()) {
       if (!there.has(folder)) changed = this.#unreadable.delete(folder);
     }
-    const waiting = [...folders];
-    const reader = async (): Promise<void> => {
-      for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
-        const known = this.#runs.get(folder);
-        if (known === undefined) changed = (await this.#open(folder)) || changed;
-        else await known.refresh().catch(() => undefined);
-      }
+    const look = async (folder: string): Promise<void> => {
+      const known = this.#runs.get(folder);
+      if (known === undefined) changed = (await this.#open(folder)) || changed;
+      else await known.refresh().catch(() => undefined);
     };
-    await Promise.all(Array.from({ length: AT_A_TIME }, reader));
+    if (folders.length - this.#runs.size > FIRST_RUNS) {
+      const latest = await latestFirst(folders);
+      await eachOf(latest.splice(0, FIRST_RUNS), look);
+      this.#firstRead();
+      await eachOf(latest, look);
+    } else {
+      await eachOf(folders, look);
+    }
     this.#loaded = true;
     if (changed) this.#tell(null);
   }
@@ -151,4 +166,23 @@ export class RunList {
   #tell(run: RunFollower | null): void {
     for (const listener of this.#listeners) listener(run);
   }
+}
+
+/** Some at a time. */
+async function eachOf(folders: readonly string[], work: (folder: string) => Promise<void>): Promise<void> {
+  const waiting = [...folders].reverse();
+  const worker = async (): Promise<void> => {
+    for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) await work(folder);
+  };
+  await Promise.all(Array.from({ length: AT_A_TIME }, worker));
+}
+
+/** By when something was last made in them, which is near enough to when their runs were. */
+async function latestFirst(folders: readonly string[]): Promise<string[]> {
+  const times = new Map<string, number>();
+  await eachOf(folders, async (folder) => {
+    const found = await stat(folder).catch(() => null);
+    times.set(folder, found?.mtimeMs ?? 0);
+  });
+  return [...folders].sort((a, b) => times.get(b)! - times.get(a)!);
 }

@@ -259,7 +259,7 @@ export async function askRun(
   which: (run: RunFollower) => boolean,
   none = 'There is no run yet.',
 ): Promise<RunFollower> {
-  await midtrain.runs.load();
+  await midtrain.runs.loadAll();
   const runs = midtrain.runs.runs.filter(which);
   if (runs.length === 0) throw new UserError(none);
   const picked = await vscode.window.showQuickPick(

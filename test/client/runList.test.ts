@@ -1,5 +1,5 @@
 /** The list of all runs: what is there, what comes and goes, whoever did it, and what cannot be read. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { launchRunner } from '../../src/client/launch.ts';
@@ -156,6 +156,27 @@ describe('the list of runs', () => {
     ]);
     expect(new Set([found[1], found[3], found[4], list.runs[0]]).size).toBe(1);
     expect(list.runs).toHaveLength(1);
+  });
+
+  it('of many runs has the latest first, and then all', async () => {
+    const store = newStore();
+    const folders = [];
+    for (let i = 0; i < 150; i++) {
+      const folder = await madeAt(store, i);
+      utimesSync(folder, i, i);
+      folders.push(folder);
+    }
+    const list = new RunList(store);
+    lists.push(list);
+    const told: number[] = [];
+    list.onDidChange(() => told.push(list.runs.length));
+    await list.load();
+    const first = list.runs.map(({ folder }) => folder);
+    expect(first.length).toBeGreaterThanOrEqual(64);
+    expect(first.slice(0, 64)).toEqual(folders.slice(-64).reverse());
+    await list.loadAll();
+    expect(list.runs.map(({ folder }) => folder)).toEqual(folders.reverse());
+    expect(told.at(-1)).toBe(150);
   });
 
   it('closed while it is being read follows nothing afterwards', async () => {

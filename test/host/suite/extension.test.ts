@@ -43,9 +43,9 @@ suite('the extension', () => {
 
   test('is quick with many runs in the store', async () => {
     const { activationMilliseconds, runsRead } = (await extension?.activate()) as Exports;
-    const { runs, milliseconds } = await runsRead;
+    const { runs, latestMilliseconds, milliseconds } = await runsRead;
     console.log(
-      `      ${runs} runs: activated in ${activationMilliseconds.toFixed(1)} ms, read in ${milliseconds.toFixed(0)} ms`,
+      `      ${runs} runs: activated in ${activationMilliseconds.toFixed(1)} ms, the latest read in ${latestMilliseconds.toFixed(0)} ms, all in ${milliseconds.toFixed(0)} ms`,
     );
     assert.equal(runs, Number(process.env['MIDTRAIN_TEST_RUNS']));
     assert.ok(activationMilliseconds < slowest, `activation took ${activationMilliseconds} ms`);

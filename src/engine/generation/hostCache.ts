@@ -116,7 +116,7 @@ export class HostCache implements DecoderCache {
   /** The graph's inputs for the first `places` places. */
   feeds(places: number): Record<string, ort.Tensor> {
     if (places !== this.#viewedPlaces) {
-      const shape = [places, this.#heads, this.#capacity, this.#headSize];
+      const shape = [places, this.#heads, 1, this.#capacity, this.#headSize];
       const count = shape.reduce((product, size) => product * size, 1);
       this.#views = keysValuesFeeds(
         this.#arrays.map((array) => array.subarray(0, count)),

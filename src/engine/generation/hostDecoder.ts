@@ -31,7 +31,8 @@ export class HostDecoder implements Decoder {
   readonly weightBytes: number;
   readonly cache: HostCache;
   readonly #session: ort.InferenceSession;
-  readonly #tables: { readonly cos: ort.Tensor; readonly sin: ort.Tensor };
+  /** The rotary tables, as the graph's inputs. */
+  readonly #tables: Readonly<Record<string, ort.Tensor>>;
 
   private constructor(
     config: ModelConfig,
@@ -45,8 +46,15 @@ export class HostDecoder implements Decoder {
     this.cache = new HostCache(config, options.places);
     this.#session = session;
     const { cos, sin } = rotaryTables(config, this.contextLength);
-    const shape = [this.contextLength, config.headSize / 2];
-    this.#tables = { cos: new ort.Tensor('float32', cos, shape), sin: new ort.Tensor('float32', sin, shape) };
+    const table = (values: Float32Array): ort.Tensor =>
+      new ort.Tensor('float32', values, [this.contextLength, config.headSize / 2]);
+    const scale = 1 / Math.sqrt(config.headSize);
+    this.#tables = {
+      [DECODER.cos]: table(cos),
+      [DECODER.sin]: table(sin),
+      [DECODER.queryCos]: table(cos.map((value) => value * scale)),
+      [DECODER.querySin]: table(sin.map((value) => value * scale)),
+    };
   }
 
   /**
@@ -145,7 +153,7 @@ export class HostDecoder implements Decoder {
       const output = await this.#session.run({
         ...this.#feeds(tokens.slice(start, end), positions, [1, count], mask, start),
         [DECODER.rows]: int64(rows, [rows.length]),
-        ...keysValuesFeeds(past, [1, heads, start, headSize]),
+        ...keysValuesFeeds(past, [1, heads, 1, start, headSize]),
       });
       onLogits(output[DECODER.logits]!.data as Float32Array);
       const fresh = output[DECODER.newKeysValues]!.data as Float32Array;
@@ -168,9 +176,8 @@ export class HostDecoder implements Decoder {
     return {
       [DECODER.ids]: int64(tokens, shape),
       [DECODER.positions]: int64(positions, shape),
-      [DECODER.cos]: this.#tables.cos,
-      [DECODER.sin]: this.#tables.sin,
-      [DECODER.mask]: new ort.Tensor('float32', mask, [batch, 1, count, cached + count]),
+      ...this.#tables,
+      [DECODER.mask]: new ort.Tensor('float32', mask, [batch, 1, 1, count, cached + count]),
       [DECODER.lengths]: int64([cached, count], [2]),
     };
   }

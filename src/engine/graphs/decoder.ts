@@ -15,8 +15,8 @@ import {
   fusedMatMul,
   gather,
   groupQueryAttention,
+  matMul,
   mul,
-  repeat,
   reshape,
   rmsNorm,
   rotary,
@@ -40,13 +40,16 @@ export const DECODER = {
   /** float [positions, headSize / 2]. */
   cos: 'cos',
   sin: 'sin',
-  /** float [B, 1, S, T + S]: added to attention scores; 0 where a query sees a key, else a large negative number. */
+  /** The same, times 1 / sqrt(headSize): those of the queries. */
+  queryCos: 'query_cos',
+  querySin: 'query_sin',
+  /** float [B, 1, 1, S, T + S]: added to attention scores; 0 where a query sees a key, else a large negative number. */
   mask: 'mask',
   /** int64 [2]: T and S. */
   lengths: 'lengths',
   /** int64 [R]: which of the B * S positions want logits. */
   rows: 'rows',
-  /** float [B, kvHeads, T, headSize], keys after rotation. */
+  /** float [B, kvHeads, 1, T, headSize] with the cache in host memory, else [B, kvHeads, T, headSize]; keys after rotation. */
   keys: (layer: number) => `keys.${layer}`,
   values: (layer: number) => `values.${layer}`,
   /** float [R, vocabulary]. */
@@ -75,17 +78,19 @@ export async function buildDecoder(
   const float = weights.type;
 
   const positions = graph.input(DECODER.positions, 'int64', ['B', 'S']);
-  const cos = graph.input(DECODER.cos, float, ['P', headSize / 2]);
-  const sin = graph.input(DECODER.sin, float, ['P', headSize / 2]);
-  const mask = graph.input(DECODER.mask, float, ['B', 1, 'S', 'T+S']);
-  const lengths = graph.input(DECODER.lengths, 'int64', [2]);
-  const shared = config.headCount / kvHeadCount;
-  const groupedMask = repeat(graph, mask, shared, 2, `${shared}*S`); // once, for all layers
-  const inputs: AttentionInputs = { config, positions, cos, sin, mask: groupedMask, lengths };
+  const table = (name: string): Value => graph.input(name, float, ['P', headSize / 2]);
+  const inputs: AttentionInputs = {
+    config,
+    positions,
+    keyTables: [table(DECODER.cos), table(DECODER.sin)],
+    queryTables: [table(DECODER.queryCos), table(DECODER.querySin)],
+    mask: graph.input(DECODER.mask, float, ['B', 1, 1, 'S', 'T+S']),
+    lengths: graph.input(DECODER.lengths, 'int64', [2]),
+  };
   const newKeysValues: Value[] = [];
   await buildBlocks(graph, weights, config, (layer, qkv) => {
-    const keys = graph.input(DECODER.keys(layer), float, ['B', kvHeadCount, 'T', headSize]);
-    const values = graph.input(DECODER.values(layer), float, ['B', kvHeadCount, 'T', headSize]);
+    const keys = graph.input(DECODER.keys(layer), float, ['B', kvHeadCount, 1, 'T', headSize]);
+    const values = graph.input(DECODER.values(layer), float, ['B', kvHeadCount, 1, 'T', headSize]);
     const attended = attend(graph, qkv, keys, values, inputs);
     newKeysValues.push(attended.newKeys, attended.newValues);
     return attended.output;
@@ -171,41 +176,42 @@ async function buildBlocks(
 interface AttentionInputs {
   readonly config: ModelConfig;
   readonly positions: Value;
-  readonly cos: Value;
-  readonly sin: Value;
-  /** [B, 1, heads / kvHeads * S, T + S]. */
+  /** cos and sin. */
+  readonly keyTables: readonly [Value, Value];
+  readonly queryTables: readonly [Value, Value];
   readonly mask: Value;
   readonly lengths: Value;
 }
 
 /**
  * Causal grouped-query attention over the cache and the new tokens. qkv [B, S, (heads + 2 kvHeads) headSize].
- * The query heads that share a key head are rows of one product: no key or value is copied.
+ * Each query head is multiplied with its key head by itself and without a factor: with one row and a factor of 1, ONNX
+ * Runtime's CPU kernels read the cache where it lies instead of copying it into panels first (docs/log.md).
  */
 function attend(
   graph: Graph,
   qkv: Value,
   keys: Value,
   values: Value,
-  { config, positions, cos, sin, mask, lengths }: AttentionInputs,
+  { config, positions, keyTables, queryTables, mask, lengths }: AttentionInputs,
 ): { output: Value; newKeys: Value; newValues: Value } {
   const { headCount, kvHeadCount, headSize } = config;
   const shared = headCount / kvHeadCount;
-  const grouped = `${shared}*S`;
 
   const heads = toHeads(graph, qkv, headCount + 2 * kvHeadCount, headSize);
   const [q, k, newValues] = split(graph, heads, [headCount, kvHeadCount, kvHeadCount], 1);
-  const newKeys = rotary(graph, k!, positions, cos, sin, kvHeadCount);
-  const rotated = rotary(graph, q!, positions, cos, sin, headCount);
-  const queries = reshape(graph, rotated, [0, kvHeadCount, -1, headSize], ['B', kvHeadCount, grouped, headSize]);
+  const newKeys = rotary(graph, k!, positions, ...keyTables, kvHeadCount);
+  const rotated = rotary(graph, q!, positions, ...queryTables, headCount);
+  const grouped = (x: Value, size: number): Value =>
+    reshape(graph, x, [0, kvHeadCount, size, -1, headSize], ['B', kvHeadCount, size, 'S', headSize]);
+  const queries = grouped(rotated, shared);
 
-  const alpha = 1 / Math.sqrt(headSize);
-  const cached = fusedMatMul(graph, queries, keys, { transposeB: true, alpha });
-  const fresh = fusedMatMul(graph, queries, newKeys, { transposeB: true, alpha });
+  const cached = fusedMatMul(graph, queries, keys, { transposeB: true });
+  const fresh = fusedMatMul(graph, queries, grouped(newKeys, 1), { transposeB: true });
   const scores = concat(graph, [cached, fresh], -1);
   const weights = softmax(graph, add(graph, scores, mask));
   const [onCached, onFresh] = splitBy(graph, weights, lengths, ['T', 'S'], -1);
-  const mixed = add(graph, fusedMatMul(graph, onCached!, values), fusedMatMul(graph, onFresh!, newValues!));
+  const mixed = add(graph, matMul(graph, onCached!, values), matMul(graph, onFresh!, grouped(newValues!, 1)));
   const attended = reshape(graph, mixed, [0, headCount, -1, headSize], ['B', headCount, 'S', headSize]);
   const output = reshape(graph, transpose(graph, attended, [0, 2, 1, 3]), [0, 0, -1], ['B', 'S', headCount * headSize]);
   return { output, newKeys, newValues: newValues! };

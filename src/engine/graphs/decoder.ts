@@ -148,12 +148,14 @@ async function buildBlocks(
   for (let layer = 0; layer < config.layerCount; layer++) {
     const at = `model.layers.${layer}`;
     const attentionNorm = await weights.vector(`${at}.input_layernorm.weight`);
+    const output = `${at}.self_attn.o_proj`;
+    const turned = weights.groupWithin(config.headSize, output); // of the values, and so of what attention makes of them
     const mlpNorm = await weights.vector(`${at}.post_attention_layernorm.weight`);
     const qkv = await weights.linear(
       ['q', 'k', 'v'].map((part) => `${at}.self_attn.${part}_proj`),
-      { bias: config.qkvBias },
+      { bias: config.qkvBias, turned },
     );
-    const o = await weights.linear([`${at}.self_attn.o_proj`], { bias: config.attentionOutputBias });
+    const o = await weights.linear([output], { bias: config.attentionOutputBias, inputsTurned: turned });
     const gateUp = await weights.linear([`${at}.mlp.gate_proj`, `${at}.mlp.up_proj`], { bias: config.mlpBias });
     const down = await weights.linear([`${at}.mlp.down_proj`], { bias: config.mlpBias });
 

@@ -157,7 +157,8 @@ async function buildBlocks(
     );
     const o = await weights.linear([output], { bias: config.attentionOutputBias, inputsTurned: turned });
     const gateUp = await weights.linear([`${at}.mlp.gate_proj`, `${at}.mlp.up_proj`], { bias: config.mlpBias });
-    const down = await weights.linear([`${at}.mlp.down_proj`], { bias: config.mlpBias });
+    // Its inputs are three times as wide, and rotating them gains least (docs/log.md).
+    const down = await weights.linear([`${at}.mlp.down_proj`], { bias: config.mlpBias, rotates: false });
 
     let normed: Value;
     if (update === null) normed = rmsNorm(graph, residual, attentionNorm, normEpsilon);
@@ -214,8 +215,7 @@ function attend(
   const weights = softmax(graph, add(graph, scores, mask));
   const [onCached, onFresh] = splitBy(graph, weights, lengths, ['T', 'S'], -1);
   const mixed = add(graph, matMul(graph, onCached!, values), matMul(graph, onFresh!, grouped(newValues!, 1)));
-  const attended = reshape(graph, mixed, [0, headCount, -1, headSize], ['B', headCount, 'S', headSize]);
-  const output = reshape(graph, transpose(graph, attended, [0, 2, 1, 3]), [0, 0, -1], ['B', 'S', headCount * headSize]);
+  const output = reshape(graph, transpose(graph, mixed, [0, 3, 1, 2, 4]), [0, 0, -1], ['B', 'S', headCount * headSize]);
   return { output, newKeys, newValues: newValues! };
 }
 

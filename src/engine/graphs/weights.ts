@@ -20,7 +20,7 @@ import { blockSizeFor, quantizeTo8Bits, rotate, rotationMatrix } from './quantiz
 /**
  * How linear layers are held. `fp32` and `fp16`: dense (`fp16` for GPUs: the whole graph computes in it).
  * `int8`: symmetric 8-bit blocks; activations are quantised to int8 by the same blocks on the CPU,
- * which is why both are rotated before.
+ * which is why both are rotated before, most of them.
  * `int4`: Q4_0 and Q4_1 matrices of the file as they are, all others as `int8`.
  */
 export type Precision = 'fp32' | 'fp16' | 'int8' | 'int4';
@@ -40,6 +40,15 @@ export interface GraphTarget {
 }
 
 export type Linear = (x: Value) => Value;
+
+export interface LinearOptions {
+  /** Values in each group of the last matrix's outputs that come out rotated (`rotate`); 1 if not given. */
+  readonly turned?: number;
+  /** The same of the inputs, which this layer then need not rotate. */
+  readonly inputsTurned?: number;
+  /** False where rotating the inputs is not worth its time. */
+  readonly rotates?: boolean;
+}
 
 export class GraphWeights {
   readonly #graph: Graph;
@@ -73,23 +82,15 @@ export class GraphWeights {
     return this.#graph.initializer(name, this.type, shape, this.#encode(values));
   }
 
-  /**
-   * x [..., in] to [..., out] by the [out, in] matrices of these names, stacked along `out`.
-   * @param turned values in each group of the last matrix's outputs that come out rotated (`rotate`).
-   * @param inputsTurned the same of x: this layer need not rotate it.
-   */
-  async linear(
-    names: readonly string[],
-    { bias, turned = 1, inputsTurned = 1 }: { bias: boolean; turned?: number; inputsTurned?: number },
-  ): Promise<Linear> {
+  /** x [..., in] to [..., out] by the [out, in] matrices of these names, stacked along `out`. */
+  async linear(names: readonly string[], options: LinearOptions & { readonly bias: boolean }): Promise<Linear> {
     const multiply = await this.#matrix(
       names.map((name) => `${name}.weight`),
-      turned,
-      inputsTurned,
+      options,
     );
-    if (!bias) return multiply;
+    if (!options.bias) return multiply;
     const biases = names.map((name) => `${name}.bias`);
-    const offset = this.#vector(biases, await this.#read(biases, turned));
+    const offset = this.#vector(biases, await this.#read(biases, options.turned));
     return (x) => add(this.#graph, multiply(x), offset);
   }
 
@@ -130,7 +131,10 @@ export class GraphWeights {
     };
   }
 
-  async #matrix(names: readonly string[], turned = 1, inputsTurned = 1): Promise<Linear> {
+  async #matrix(
+    names: readonly string[],
+    { turned = 1, inputsTurned = 1, rotates = true }: LinearOptions = {},
+  ): Promise<Linear> {
     const [rows, width] = this.#shape(names);
     const { precision, blockSize: preferred } = this.#target;
     const name = names.join('|');
@@ -144,7 +148,7 @@ export class GraphWeights {
       const weight = this.#graph.initializer(name, this.type, [rows, width], this.#encode(values));
       return (x) => this.#dense(x, weight);
     }
-    const rotation = this.#target.rotation === false ? 1 : (blockSizeFor(width, ROTATION) ?? 1);
+    const rotation = this.#target.rotation === false || !rotates ? 1 : (blockSizeFor(width, ROTATION) ?? 1);
     const blocks = quantizeTo8Bits(values, blockSize, rotation);
     const data = this.#graph.initializer(name, 'uint8', [rows, width / blockSize, blockSize], blocks.data);
     const scales = this.#graph.initializer(`${name}|scales`, 'float32', [blocks.scales.length], bytesOf(blocks.scales));

@@ -9,7 +9,7 @@ import type { ModelConfig, TensorSource } from '../model.ts';
 import { createSession } from '../runtime/session.ts';
 import type { Decoder, DecoderOptions } from './decoder.ts';
 import { HostCache, keysValuesFeeds, type HostPrefix } from './hostCache.ts';
-import { rotaryTables } from './rope.ts';
+import { headRows, headTables } from './rope.ts';
 import { scoring } from './teacherForcing.ts';
 
 /** Tokens a run of prefill or teacher forcing. More are no faster on the CPU and take more memory (docs/log.md). */
@@ -45,16 +45,11 @@ export class HostDecoder implements Decoder {
     this.weightBytes = weightBytes;
     this.cache = new HostCache(config, options.places);
     this.#session = session;
-    const { cos, sin } = rotaryTables(config, this.contextLength);
+    const headCount = config.headCount + 2 * config.kvHeadCount;
+    const { cos, sin } = headTables(config, this.contextLength, Math.min(CHUNK, this.contextLength) * headCount);
     const table = (values: Float32Array): ort.Tensor =>
-      new ort.Tensor('float32', values, [this.contextLength, config.headSize / 2]);
-    const scale = 1 / Math.sqrt(config.headSize);
-    this.#tables = {
-      [DECODER.cos]: table(cos),
-      [DECODER.sin]: table(sin),
-      [DECODER.queryCos]: table(cos.map((value) => value * scale)),
-      [DECODER.querySin]: table(sin.map((value) => value * scale)),
-    };
+      new ort.Tensor('float32', values, [(2 * values.length) / config.headSize, config.headSize / 2]);
+    this.#tables = { [DECODER.cos]: table(cos), [DECODER.sin]: table(sin) };
   }
 
   /**
@@ -175,7 +170,10 @@ export class HostDecoder implements Decoder {
     const [batch, count] = shape;
     return {
       [DECODER.ids]: int64(tokens, shape),
-      [DECODER.positions]: int64(positions, shape),
+      [DECODER.positions]: int64(
+        positions.flatMap((position) => headRows(this.config, this.contextLength, position)),
+        [batch, count * (this.config.headCount + 2 * this.config.kvHeadCount)],
+      ),
       ...this.#tables,
       [DECODER.mask]: new ort.Tensor('float32', mask, [batch, 1, 1, count, cached + count]),
       [DECODER.lengths]: int64([cached, count], [2]),

@@ -35,14 +35,14 @@ import { GraphWeights, type GraphTarget } from './weights.ts';
 export const DECODER = {
   /** int64 [B, S]: token ids. */
   ids: 'ids',
-  /** int64 [B, S]: positions, as rows of cos and sin. */
+  /**
+   * int64 [B, S * (heads + 2 kvHeads)]: rows of cos and sin for each head of each new token, in the order of the projections.
+   * Queries have rows of their own, times 1 / sqrt(headSize), and values one that changes nothing (`headRows`).
+   */
   positions: 'positions',
-  /** float [positions, headSize / 2]. */
+  /** float [rows, headSize / 2]; as many rows as a run has heads, at least. */
   cos: 'cos',
   sin: 'sin',
-  /** The same, times 1 / sqrt(headSize): those of the queries. */
-  queryCos: 'query_cos',
-  querySin: 'query_sin',
   /** float [B, 1, 1, S, T + S]: added to attention scores; 0 where a query sees a key, else a large negative number. */
   mask: 'mask',
   /** int64 [2]: T and S. */
@@ -54,7 +54,7 @@ export const DECODER = {
   values: (layer: number) => `values.${layer}`,
   /** float [R, vocabulary]. */
   logits: 'logits',
-  /** float [2 * layers * B, kvHeads, S, headSize]: layer 0's new keys, its new values, layer 1's … */
+  /** float [2 * layers * B, kvHeads, 1, S, headSize]: layer 0's new keys, its new values, layer 1's … */
   newKeysValues: 'new_keys_values',
   /** Of the form with its cache on the device. int32 [B]: position of each sequence's last new token. */
   lastPositions: 'last_positions',
@@ -77,13 +77,12 @@ export async function buildDecoder(
   const { kvHeadCount, headSize } = config;
   const float = weights.type;
 
-  const positions = graph.input(DECODER.positions, 'int64', ['B', 'S']);
-  const table = (name: string): Value => graph.input(name, float, ['P', headSize / 2]);
+  const headCount = config.headCount + 2 * kvHeadCount;
   const inputs: AttentionInputs = {
     config,
-    positions,
-    keyTables: [table(DECODER.cos), table(DECODER.sin)],
-    queryTables: [table(DECODER.queryCos), table(DECODER.querySin)],
+    positions: graph.input(DECODER.positions, 'int64', ['B', `${headCount}*S`]),
+    cos: graph.input(DECODER.cos, float, ['P', headSize / 2]),
+    sin: graph.input(DECODER.sin, float, ['P', headSize / 2]),
     mask: graph.input(DECODER.mask, float, ['B', 1, 1, 'S', 'T+S']),
     lengths: graph.input(DECODER.lengths, 'int64', [2]),
   };
@@ -179,9 +178,8 @@ async function buildBlocks(
 interface AttentionInputs {
   readonly config: ModelConfig;
   readonly positions: Value;
-  /** cos and sin. */
-  readonly keyTables: readonly [Value, Value];
-  readonly queryTables: readonly [Value, Value];
+  readonly cos: Value;
+  readonly sin: Value;
   readonly mask: Value;
   readonly lengths: Value;
 }
@@ -196,31 +194,27 @@ function attend(
   qkv: Value,
   keys: Value,
   values: Value,
-  { config, positions, keyTables, queryTables, mask, lengths }: AttentionInputs,
+  { config, positions, cos, sin, mask, lengths }: AttentionInputs,
 ): { output: Value; newKeys: Value; newValues: Value } {
   const { headCount, kvHeadCount, headSize } = config;
   const shared = headCount / kvHeadCount;
+  const all = headCount + 2 * kvHeadCount;
 
-  const heads = toHeads(graph, qkv, headCount + 2 * kvHeadCount, headSize);
-  const [q, k, newValues] = split(graph, heads, [headCount, kvHeadCount, kvHeadCount], 1);
-  const newKeys = rotary(graph, k!, positions, ...keyTables, kvHeadCount);
-  const rotated = rotary(graph, q!, positions, ...queryTables, headCount);
-  const grouped = (x: Value, size: number): Value =>
-    reshape(graph, x, [0, kvHeadCount, size, -1, headSize], ['B', kvHeadCount, size, 'S', headSize]);
-  const queries = grouped(rotated, shared);
+  // For the rotary embedding each head is a token of its own, so that one node turns queries and keys and scales queries.
+  const single = reshape(graph, qkv, [0, -1, headSize], ['B', `${all}*S`, headSize]);
+  const rotated = rotary(graph, single, positions, cos, sin, 1);
+  const tokens = reshape(graph, rotated, [0, -1, all, 1, headSize], ['B', 'S', all, 1, headSize]);
+  const heads = transpose(graph, tokens, [0, 2, 3, 1, 4]);
+  const [q, newKeys, newValues] = split(graph, heads, [headCount, kvHeadCount, kvHeadCount], 1);
+  const shape = ['B', kvHeadCount, shared, 'S', headSize];
+  const queries = reshape(graph, q!, [0, kvHeadCount, shared, -1, headSize], shape);
 
   const cached = fusedMatMul(graph, queries, keys, { transposeB: true });
-  const fresh = fusedMatMul(graph, queries, grouped(newKeys, 1), { transposeB: true });
+  const fresh = fusedMatMul(graph, queries, newKeys!, { transposeB: true });
   const scores = concat(graph, [cached, fresh], -1);
   const weights = softmax(graph, add(graph, scores, mask));
   const [onCached, onFresh] = splitBy(graph, weights, lengths, ['T', 'S'], -1);
-  const mixed = add(graph, matMul(graph, onCached!, values), matMul(graph, onFresh!, grouped(newValues!, 1)));
+  const mixed = add(graph, matMul(graph, onCached!, values), matMul(graph, onFresh!, newValues!));
   const output = reshape(graph, transpose(graph, mixed, [0, 3, 1, 2, 4]), [0, 0, -1], ['B', 'S', headCount * headSize]);
-  return { output, newKeys, newValues: newValues! };
-}
-
-/** [B, S, heads * headSize] to [B, heads, S, headSize]. */
-function toHeads(graph: Graph, x: Value, headCount: number, headSize: number): Value {
-  const heads = reshape(graph, x, [0, 0, headCount, headSize], ['B', 'S', headCount, headSize]);
-  return transpose(graph, heads, [0, 2, 1, 3]);
+  return { output, newKeys: newKeys!, newValues: newValues! };
 }

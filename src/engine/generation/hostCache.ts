@@ -9,6 +9,8 @@ import type { DecoderCache, Prefix } from './decoder.ts';
 
 /** Capacity grows by this many positions: attention's cost follows capacity, copying follows growth. */
 const GROWTH = 32;
+/** Arrays are made larger than needed by this factor, so that most growth moves rows and touches no new memory. */
+const SLACK = 1.5;
 
 /** A prompt's keys and values in host memory. */
 export interface HostPrefix extends Prefix {
@@ -19,9 +21,11 @@ export interface HostPrefix extends Prefix {
 export class HostCache implements DecoderCache {
   readonly #heads: number;
   readonly #headSize: number;
-  readonly #places: number;
+  readonly #mostPlaces: number;
+  /** Places that have room by now: as many as were loaded, since an unused one costs memory and time at every growth. */
+  #places = 0;
   #capacity = 0;
-  /** As `HostPrefix.keysValues`, with a leading dimension for the places and `capacity` positions. */
+  /** As `HostPrefix.keysValues`, with a leading dimension for the places and `capacity` positions; may be longer. */
   #arrays: Float32Array[];
   #views: Record<string, ort.Tensor> = {};
   #viewedPlaces = -1;
@@ -29,7 +33,7 @@ export class HostCache implements DecoderCache {
   constructor(config: ModelConfig, places: number) {
     this.#heads = config.kvHeadCount;
     this.#headSize = config.headSize;
-    this.#places = places;
+    this.#mostPlaces = places;
     this.#arrays = Array.from({ length: 2 * config.layerCount }, () => new Float32Array(0));
   }
 
@@ -46,21 +50,35 @@ export class HostCache implements DecoderCache {
   reserve(length: number, used: number): void {
     const wanted = Math.ceil(length / GROWTH) * GROWTH;
     if (wanted === this.#capacity || (wanted < this.#capacity && wanted * 2 > this.#capacity)) return;
-    const rows = this.#places * this.#heads;
+    this.#layOut(this.#places, wanted, used);
+  }
+
+  /** Gives the arrays room for so many places and positions, keeping the first `used` positions. */
+  #layOut(places: number, capacity: number, used: number): void {
+    const size = this.#headSize;
+    const length = places * this.#heads * capacity * size;
+    const rows = Array.from({ length: this.#places * this.#heads }, (_, row) => row);
+    if (capacity > this.#capacity) rows.reverse(); // each row moves away from those that are still to be moved
+    const kept = Math.min(used, capacity, this.#capacity) * size;
     this.#arrays = this.#arrays.map((old) => {
-      const array = new Float32Array(rows * wanted * this.#headSize);
-      const kept = Math.min(used, wanted) * this.#headSize;
-      for (let row = 0; row < rows && kept > 0; row++) {
-        const from = row * this.#capacity * this.#headSize;
-        array.set(old.subarray(from, from + kept), row * wanted * this.#headSize);
+      const fits = length <= old.length && length * SLACK ** 2 > old.length;
+      const array = fits ? old : new Float32Array(Math.ceil(length * SLACK));
+      for (const row of rows) {
+        const from = row * this.#capacity * size;
+        array.set(old.subarray(from, from + kept), row * capacity * size);
       }
       return array;
     });
-    this.#capacity = wanted;
+    this.#places = places;
+    this.#capacity = capacity;
     this.#viewedPlaces = -1;
   }
 
   load(place: number, prefix: HostPrefix): void {
+    if (place >= this.#places) {
+      const places = Math.min(Math.max(place + 1, 2 * this.#places), this.#mostPlaces);
+      this.#layOut(places, this.#capacity, this.#capacity);
+    }
     const count = prefix.length * this.#headSize;
     this.#arrays.forEach((array, i) => {
       const source = prefix.keysValues[i]!;
@@ -98,7 +116,7 @@ export class HostCache implements DecoderCache {
   /** The graph's inputs for the first `places` places. */
   feeds(places: number): Record<string, ort.Tensor> {
     if (places !== this.#viewedPlaces) {
-      const shape = [places, this.#heads, this.#capacity, this.#headSize];
+      const shape = [places, this.#heads, 1, this.#capacity, this.#headSize];
       const count = shape.reduce((product, size) => product * size, 1);
       this.#views = keysValuesFeeds(
         this.#arrays.map((array) => array.subarray(0, count)),

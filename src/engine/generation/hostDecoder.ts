@@ -9,7 +9,7 @@ import type { ModelConfig, TensorSource } from '../model.ts';
 import { createSession } from '../runtime/session.ts';
 import type { Decoder, DecoderOptions } from './decoder.ts';
 import { HostCache, keysValuesFeeds, type HostPrefix } from './hostCache.ts';
-import { rotaryTables } from './rope.ts';
+import { headRows, headTables } from './rope.ts';
 import { scoring } from './teacherForcing.ts';
 
 /** Tokens a run of prefill or teacher forcing. More are no faster on the CPU and take more memory (docs/log.md). */
@@ -31,7 +31,8 @@ export class HostDecoder implements Decoder {
   readonly weightBytes: number;
   readonly cache: HostCache;
   readonly #session: ort.InferenceSession;
-  readonly #tables: { readonly cos: ort.Tensor; readonly sin: ort.Tensor };
+  /** The rotary tables, as the graph's inputs. */
+  readonly #tables: Readonly<Record<string, ort.Tensor>>;
 
   private constructor(
     config: ModelConfig,
@@ -44,9 +45,11 @@ export class HostDecoder implements Decoder {
     this.weightBytes = weightBytes;
     this.cache = new HostCache(config, options.places);
     this.#session = session;
-    const { cos, sin } = rotaryTables(config, this.contextLength);
-    const shape = [this.contextLength, config.headSize / 2];
-    this.#tables = { cos: new ort.Tensor('float32', cos, shape), sin: new ort.Tensor('float32', sin, shape) };
+    const headCount = config.headCount + 2 * config.kvHeadCount;
+    const { cos, sin } = headTables(config, this.contextLength, Math.min(CHUNK, this.contextLength) * headCount);
+    const table = (values: Float32Array): ort.Tensor =>
+      new ort.Tensor('float32', values, [(2 * values.length) / config.headSize, config.headSize / 2]);
+    this.#tables = { [DECODER.cos]: table(cos), [DECODER.sin]: table(sin) };
   }
 
   /**
@@ -145,7 +148,7 @@ export class HostDecoder implements Decoder {
       const output = await this.#session.run({
         ...this.#feeds(tokens.slice(start, end), positions, [1, count], mask, start),
         [DECODER.rows]: int64(rows, [rows.length]),
-        ...keysValuesFeeds(past, [1, heads, start, headSize]),
+        ...keysValuesFeeds(past, [1, heads, 1, start, headSize]),
       });
       onLogits(output[DECODER.logits]!.data as Float32Array);
       const fresh = output[DECODER.newKeysValues]!.data as Float32Array;
@@ -167,10 +170,12 @@ export class HostDecoder implements Decoder {
     const [batch, count] = shape;
     return {
       [DECODER.ids]: int64(tokens, shape),
-      [DECODER.positions]: int64(positions, shape),
-      [DECODER.cos]: this.#tables.cos,
-      [DECODER.sin]: this.#tables.sin,
-      [DECODER.mask]: new ort.Tensor('float32', mask, [batch, 1, count, cached + count]),
+      [DECODER.positions]: int64(
+        positions.flatMap((position) => headRows(this.config, this.contextLength, position)),
+        [batch, count * (this.config.headCount + 2 * this.config.kvHeadCount)],
+      ),
+      ...this.#tables,
+      [DECODER.mask]: new ort.Tensor('float32', mask, [batch, 1, 1, count, cached + count]),
       [DECODER.lengths]: int64([cached, count], [2]),
     };
   }

@@ -26,6 +26,35 @@ export function rotaryTables(config: ModelConfig, positions: number): RotaryTabl
   return { cos, sin };
 }
 
+/**
+ * Tables for a graph that turns every head by a row of its own: the rows of keys, for positions 0 to `positions` - 1, then
+ * those of queries, times 1 / sqrt(headSize), then one that changes nothing, for values; then as many as make `leastRows`.
+ */
+export function headTables(config: ModelConfig, positions: number, leastRows: number): RotaryTables {
+  const half = config.headSize / 2;
+  const scale = 1 / Math.sqrt(config.headSize);
+  const extended = (table: Float32Array, still: number): Float32Array => {
+    const all = new Float32Array(Math.max(2 * positions + 1, leastRows) * half).fill(still, 2 * table.length);
+    all.set(table);
+    all.set(
+      table.map((value) => value * scale),
+      table.length,
+    );
+    return all;
+  };
+  const { cos, sin } = rotaryTables(config, positions);
+  return { cos: extended(cos, 1), sin: extended(sin, 0) };
+}
+
+/** Rows of `headTables` for each head of a token: queries, keys, values. */
+export function headRows({ headCount, kvHeadCount }: ModelConfig, positions: number, position: number): number[] {
+  return [
+    ...Array<number>(headCount).fill(positions + position),
+    ...Array<number>(kvHeadCount).fill(position),
+    ...Array<number>(kvHeadCount).fill(2 * positions),
+  ];
+}
+
 /** Radians a position for each of the headSize / 2 pairs, and the factor on cos and sin. */
 function rotaryFrequencies({ headSize, ropeTheta, ropeScaling }: ModelConfig): {
   frequencies: Float32Array;

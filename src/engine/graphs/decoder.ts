@@ -15,8 +15,8 @@ import {
   fusedMatMul,
   gather,
   groupQueryAttention,
+  matMul,
   mul,
-  repeat,
   reshape,
   rmsNorm,
   rotary,
@@ -35,23 +35,26 @@ import { GraphWeights, type GraphTarget } from './weights.ts';
 export const DECODER = {
   /** int64 [B, S]: token ids. */
   ids: 'ids',
-  /** int64 [B, S]: positions, as rows of cos and sin. */
+  /**
+   * int64 [B, S * (heads + 2 kvHeads)]: rows of cos and sin for each head of each new token, in the order of the projections.
+   * Queries have rows of their own, times 1 / sqrt(headSize), and values one that changes nothing (`headRows`).
+   */
   positions: 'positions',
-  /** float [positions, headSize / 2]. */
+  /** float [rows, headSize / 2]; as many rows as a run has heads, at least. */
   cos: 'cos',
   sin: 'sin',
-  /** float [B, 1, S, T + S]: added to attention scores; 0 where a query sees a key, else a large negative number. */
+  /** float [B, 1, 1, S, T + S]: added to attention scores; 0 where a query sees a key, else a large negative number. */
   mask: 'mask',
   /** int64 [2]: T and S. */
   lengths: 'lengths',
   /** int64 [R]: which of the B * S positions want logits. */
   rows: 'rows',
-  /** float [B, kvHeads, T, headSize], keys after rotation. */
+  /** float [B, kvHeads, 1, T, headSize] with the cache in host memory, else [B, kvHeads, T, headSize]; keys after rotation. */
   keys: (layer: number) => `keys.${layer}`,
   values: (layer: number) => `values.${layer}`,
   /** float [R, vocabulary]. */
   logits: 'logits',
-  /** float [2 * layers * B, kvHeads, S, headSize]: layer 0's new keys, its new values, layer 1's … */
+  /** float [2 * layers * B, kvHeads, 1, S, headSize]: layer 0's new keys, its new values, layer 1's … */
   newKeysValues: 'new_keys_values',
   /** Of the form with its cache on the device. int32 [B]: position of each sequence's last new token. */
   lastPositions: 'last_positions',
@@ -74,18 +77,19 @@ export async function buildDecoder(
   const { kvHeadCount, headSize } = config;
   const float = weights.type;
 
-  const positions = graph.input(DECODER.positions, 'int64', ['B', 'S']);
-  const cos = graph.input(DECODER.cos, float, ['P', headSize / 2]);
-  const sin = graph.input(DECODER.sin, float, ['P', headSize / 2]);
-  const mask = graph.input(DECODER.mask, float, ['B', 1, 'S', 'T+S']);
-  const lengths = graph.input(DECODER.lengths, 'int64', [2]);
-  const shared = config.headCount / kvHeadCount;
-  const groupedMask = repeat(graph, mask, shared, 2, `${shared}*S`); // once, for all layers
-  const inputs: AttentionInputs = { config, positions, cos, sin, mask: groupedMask, lengths };
+  const headCount = config.headCount + 2 * kvHeadCount;
+  const inputs: AttentionInputs = {
+    config,
+    positions: graph.input(DECODER.positions, 'int64', ['B', `${headCount}*S`]),
+    cos: graph.input(DECODER.cos, float, ['P', headSize / 2]),
+    sin: graph.input(DECODER.sin, float, ['P', headSize / 2]),
+    mask: graph.input(DECODER.mask, float, ['B', 1, 1, 'S', 'T+S']),
+    lengths: graph.input(DECODER.lengths, 'int64', [2]),
+  };
   const newKeysValues: Value[] = [];
   await buildBlocks(graph, weights, config, (layer, qkv) => {
-    const keys = graph.input(DECODER.keys(layer), float, ['B', kvHeadCount, 'T', headSize]);
-    const values = graph.input(DECODER.values(layer), float, ['B', kvHeadCount, 'T', headSize]);
+    const keys = graph.input(DECODER.keys(layer), float, ['B', kvHeadCount, 1, 'T', headSize]);
+    const values = graph.input(DECODER.values(layer), float, ['B', kvHeadCount, 1, 'T', headSize]);
     const attended = attend(graph, qkv, keys, values, inputs);
     newKeysValues.push(attended.newKeys, attended.newValues);
     return attended.output;
@@ -143,14 +147,17 @@ async function buildBlocks(
   for (let layer = 0; layer < config.layerCount; layer++) {
     const at = `model.layers.${layer}`;
     const attentionNorm = await weights.vector(`${at}.input_layernorm.weight`);
+    const output = `${at}.self_attn.o_proj`;
+    const turned = weights.groupWithin(config.headSize, output); // of the values, and so of what attention makes of them
     const mlpNorm = await weights.vector(`${at}.post_attention_layernorm.weight`);
     const qkv = await weights.linear(
       ['q', 'k', 'v'].map((part) => `${at}.self_attn.${part}_proj`),
-      { bias: config.qkvBias },
+      { bias: config.qkvBias, turned },
     );
-    const o = await weights.linear([`${at}.self_attn.o_proj`], { bias: config.attentionOutputBias });
+    const o = await weights.linear([output], { bias: config.attentionOutputBias, inputsTurned: turned });
     const gateUp = await weights.linear([`${at}.mlp.gate_proj`, `${at}.mlp.up_proj`], { bias: config.mlpBias });
-    const down = await weights.linear([`${at}.mlp.down_proj`], { bias: config.mlpBias });
+    // Its inputs are three times as wide, and rotating them gains least (docs/log.md).
+    const down = await weights.linear([`${at}.mlp.down_proj`], { bias: config.mlpBias, rotates: false });
 
     let normed: Value;
     if (update === null) normed = rmsNorm(graph, residual, attentionNorm, normEpsilon);
@@ -173,14 +180,14 @@ interface AttentionInputs {
   readonly positions: Value;
   readonly cos: Value;
   readonly sin: Value;
-  /** [B, 1, heads / kvHeads * S, T + S]. */
   readonly mask: Value;
   readonly lengths: Value;
 }
 
 /**
  * Causal grouped-query attention over the cache and the new tokens. qkv [B, S, (heads + 2 kvHeads) headSize].
- * The query heads that share a key head are rows of one product: no key or value is copied.
+ * Each query head is multiplied with its key head by itself and without a factor: with one row and a factor of 1, ONNX
+ * Runtime's CPU kernels read the cache where it lies instead of copying it into panels first (docs/log.md).
  */
 function attend(
   graph: Graph,
@@ -191,28 +198,23 @@ function attend(
 ): { output: Value; newKeys: Value; newValues: Value } {
   const { headCount, kvHeadCount, headSize } = config;
   const shared = headCount / kvHeadCount;
-  const grouped = `${shared}*S`;
+  const all = headCount + 2 * kvHeadCount;
 
-  const heads = toHeads(graph, qkv, headCount + 2 * kvHeadCount, headSize);
-  const [q, k, newValues] = split(graph, heads, [headCount, kvHeadCount, kvHeadCount], 1);
-  const newKeys = rotary(graph, k!, positions, cos, sin, kvHeadCount);
-  const rotated = rotary(graph, q!, positions, cos, sin, headCount);
-  const queries = reshape(graph, rotated, [0, kvHeadCount, -1, headSize], ['B', kvHeadCount, grouped, headSize]);
+  // For the rotary embedding each head is a token of its own, so that one node turns queries and keys and scales queries.
+  const single = reshape(graph, qkv, [0, -1, headSize], ['B', `${all}*S`, headSize]);
+  const rotated = rotary(graph, single, positions, cos, sin, 1);
+  const tokens = reshape(graph, rotated, [0, -1, all, 1, headSize], ['B', 'S', all, 1, headSize]);
+  const heads = transpose(graph, tokens, [0, 2, 3, 1, 4]);
+  const [q, newKeys, newValues] = split(graph, heads, [headCount, kvHeadCount, kvHeadCount], 1);
+  const shape = ['B', kvHeadCount, shared, 'S', headSize];
+  const queries = reshape(graph, q!, [0, kvHeadCount, shared, -1, headSize], shape);
 
-  const alpha = 1 / Math.sqrt(headSize);
-  const cached = fusedMatMul(graph, queries, keys, { transposeB: true, alpha });
-  const fresh = fusedMatMul(graph, queries, newKeys, { transposeB: true, alpha });
+  const cached = fusedMatMul(graph, queries, keys, { transposeB: true });
+  const fresh = fusedMatMul(graph, queries, newKeys!, { transposeB: true });
   const scores = concat(graph, [cached, fresh], -1);
   const weights = softmax(graph, add(graph, scores, mask));
   const [onCached, onFresh] = splitBy(graph, weights, lengths, ['T', 'S'], -1);
-  const mixed = add(graph, fusedMatMul(graph, onCached!, values), fusedMatMul(graph, onFresh!, newValues!));
-  const attended = reshape(graph, mixed, [0, headCount, -1, headSize], ['B', headCount, 'S', headSize]);
-  const output = reshape(graph, transpose(graph, attended, [0, 2, 1, 3]), [0, 0, -1], ['B', 'S', headCount * headSize]);
-  return { output, newKeys, newValues: newValues! };
-}
-
-/** [B, S, heads * headSize] to [B, heads, S, headSize]. */
-function toHeads(graph: Graph, x: Value, headCount: number, headSize: number): Value {
-  const heads = reshape(graph, x, [0, 0, headCount, headSize], ['B', 'S', headCount, headSize]);
-  return transpose(graph, heads, [0, 2, 1, 3]);
+  const mixed = add(graph, matMul(graph, onCached!, values), matMul(graph, onFresh!, newValues!));
+  const output = reshape(graph, transpose(graph, mixed, [0, 3, 1, 2, 4]), [0, 0, -1], ['B', 'S', headCount * headSize]);
+  return { output, newKeys: newKeys!, newValues: newValues! };
 }

@@ -39,11 +39,12 @@ export function quantizeTo8Bits(values: Float32Array, blockSize: number, rotatio
  * Multiplies each group of `size` values, a power of two, with the orthonormal Hadamard matrix, in place. Done to the inputs
  * of a linear layer and to its weights alike it changes no result, and it spreads an outlier over its group: 8-bit blocks
  * then lose half as much (docs/log.md). The matrix is symmetric and its own inverse.
+ * @param stride distance between the values of a group: a row's length turns columns of a matrix.
  */
-export function rotate(values: Float32Array, size: number): void {
+export function rotate(values: Float32Array, size: number, stride = 1): void {
   if (size === 1) return;
   const factor = 1 / Math.sqrt(size);
-  for (let half = 1; half < size; half *= 2) {
+  for (let half = stride; half < size * stride; half *= 2) {
     for (let pair = 0; pair < values.length; pair += 2 * half) {
       for (let i = pair; i < pair + half; i++) {
         const a = values[i]!;

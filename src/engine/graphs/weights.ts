@@ -15,12 +15,12 @@ import {
 } from '../onnx/operators.ts';
 import type { TensorSource } from '../model.ts';
 import { FOUR_BIT_BLOCK, isFourBit, repackFourBit, type FourBitBlocks } from './fourBit.ts';
-import { blockSizeFor, quantizeTo8Bits, rotationMatrix } from './quantize.ts';
+import { blockSizeFor, quantizeTo8Bits, rotate, rotationMatrix } from './quantize.ts';
 
 /**
  * How linear layers are held. `fp32` and `fp16`: dense (`fp16` for GPUs: the whole graph computes in it).
  * `int8`: symmetric 8-bit blocks; activations are quantised to int8 by the same blocks on the CPU,
- * which is why both are rotated before.
+ * which is why both are rotated before, most of them.
  * `int4`: Q4_0 and Q4_1 matrices of the file as they are, all others as `int8`.
  */
 export type Precision = 'fp32' | 'fp16' | 'int8' | 'int4';
@@ -41,6 +41,15 @@ export interface GraphTarget {
 
 export type Linear = (x: Value) => Value;
 
+export interface LinearOptions {
+  /** Values in each group of the last matrix's outputs that come out rotated (`rotate`); 1 if not given. */
+  readonly turned?: number;
+  /** The same of the inputs, which this layer then need not rotate. */
+  readonly inputsTurned?: number;
+  /** False where rotating the inputs is not worth its time. */
+  readonly rotates?: boolean;
+}
+
 export class GraphWeights {
   readonly #graph: Graph;
   readonly #source: TensorSource;
@@ -59,9 +68,12 @@ export class GraphWeights {
     return this.#target.precision === 'fp16' ? 'float16' : 'float32';
   }
 
-  /** A norm weight or a bias, 1-dimensional. */
+  /** A norm weight, 1-dimensional. */
   async vector(...names: string[]): Promise<Value> {
-    const values = await this.#read(names);
+    return this.#vector(names, await this.#read(names));
+  }
+
+  #vector(names: readonly string[], values: Float32Array): Value {
     return this.#graph.initializer(names.join('|'), this.type, [values.length], this.#encode(values));
   }
 
@@ -71,11 +83,25 @@ export class GraphWeights {
   }
 
   /** x [..., in] to [..., out] by the [out, in] matrices of these names, stacked along `out`. */
-  async linear(names: readonly string[], { bias }: { bias: boolean }): Promise<Linear> {
-    const multiply = await this.#matrix(names.map((name) => `${name}.weight`));
-    if (!bias) return multiply;
-    const offset = await this.vector(...names.map((name) => `${name}.bias`));
+  async linear(names: readonly string[], options: LinearOptions & { readonly bias: boolean }): Promise<Linear> {
+    const multiply = await this.#matrix(
+      names.map((name) => `${name}.weight`),
+      options,
+    );
+    if (!options.bias) return multiply;
+    const biases = names.map((name) => `${name}.bias`);
+    const offset = this.#vector(biases, await this.#read(biases, options.turned));
     return (x) => add(this.#graph, multiply(x), offset);
+  }
+
+  /**
+   * Values in a group that the layer of this name has rotated, where such groups do not cross from one head to the next: the
+   * layer whose outputs it mixes head by head can then turn them beforehand, in its weights. Else 1.
+   */
+  groupWithin(headSize: number, name: string): number {
+    const { precision, rotation } = this.#target;
+    const size = blockSizeFor(this.#shape([`${name}.weight`])[1], ROTATION) ?? 1;
+    return precision === 'int8' && rotation !== false && headSize % size === 0 ? size : 1;
   }
 
   /** Token embedding [vocabulary, hidden] and, of the same matrix where the head is tied, the output head. */
@@ -105,7 +131,10 @@ export class GraphWeights {
     };
   }
 
-  async #matrix(names: readonly string[]): Promise<Linear> {
+  async #matrix(
+    names: readonly string[],
+    { turned = 1, inputsTurned = 1, rotates = true }: LinearOptions = {},
+  ): Promise<Linear> {
     const [rows, width] = this.#shape(names);
     const { precision, blockSize: preferred } = this.#target;
     const name = names.join('|');
@@ -114,17 +143,20 @@ export class GraphWeights {
       if (types.every(isFourBit)) return this.#fourBit(name, names, types, rows, width);
     }
     const blockSize = precision.startsWith('int') ? blockSizeFor(width, preferred) : null;
-    const values = await this.#read(names);
+    const values = await this.#read(names, turned);
     if (blockSize === null) {
       const weight = this.#graph.initializer(name, this.type, [rows, width], this.#encode(values));
       return (x) => this.#dense(x, weight);
     }
-    const rotation = this.#target.rotation === false ? 1 : (blockSizeFor(width, ROTATION) ?? 1);
+    const rotation = this.#target.rotation === false || !rotates ? 1 : (blockSizeFor(width, ROTATION) ?? 1);
     const blocks = quantizeTo8Bits(values, blockSize, rotation);
     const data = this.#graph.initializer(name, 'uint8', [rows, width / blockSize, blockSize], blocks.data);
     const scales = this.#graph.initializer(`${name}|scales`, 'float32', [blocks.scales.length], bytesOf(blocks.scales));
     const shape = { inputs: width, outputs: rows, bits: 8, blockSize };
-    return (x) => matMulNBits(this.#graph, this.#rotate(x, width, rotation), data, scales, shape, 4);
+    return (x) => {
+      const input = inputsTurned === rotation ? x : this.#rotate(x, width, rotation);
+      return matMulNBits(this.#graph, input, data, scales, shape, 4);
+    };
   }
 
   /** As `rotate` of quantize.ts, for each group of `size` in x [..., width]. */
@@ -195,10 +227,13 @@ export class GraphWeights {
     return [rows, width];
   }
 
-  async #read(names: readonly string[]): Promise<Float32Array> {
-    if (names.length === 1) return this.#source.readFloat32(names[0]!);
+  /** @param turned as in `linear`; each tensor is [out, in] or [out]. */
+  async #read(names: readonly string[], turned = 1): Promise<Float32Array> {
     const parts: Float32Array[] = [];
     for (const name of names) parts.push(await this.#source.readFloat32(name));
+    const last = this.#source.tensors.get(names.at(-1)!)!;
+    rotate(parts.at(-1)!, turned, last.shape[1] ?? 1);
+    if (parts.length === 1) return parts[0]!;
     const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
     let offset = 0;
     for (const part of parts) {

@@ -61,6 +61,20 @@ describe('rotate', () => {
     for (const [i, value] of rotated.entries()) expect(value).toBeCloseTo(values[i]!, 5);
   });
 
+  it('turns columns of a matrix as it turns rows of its transpose', () => {
+    const [rows, width] = [32, 3];
+    const matrix = normal(rows * width, 4);
+    const transposed = Float32Array.from(
+      { length: rows * width },
+      (_, i) => matrix[(i % rows) * width + Math.floor(i / rows)]!,
+    );
+    rotate(matrix, 16, width);
+    rotate(transposed, 16);
+    for (const [i, value] of transposed.entries()) {
+      expect(matrix[(i % rows) * width + Math.floor(i / rows)]).toBeCloseTo(value, 6);
+    }
+  });
+
   it('of size 1 changes nothing', () => {
     const values = Float32Array.of(1, -2);
     rotate(values, 1);

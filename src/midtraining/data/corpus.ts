@@ -10,7 +10,7 @@ import type { Problem } from '../../evaluation/types.ts';
 import { type Contamination, Decontaminator } from './decontamination.ts';
 import { type DropCount, DropLog, type SourceDocument } from './document.ts';
 import { unwanted } from './documentFilter.ts';
-import { ExactDuplicates } from './exactDuplicates.ts';
+import { ExactDuplicates, withoutLayout } from './exactDuplicates.ts';
 import { isHeldOut } from './heldOutSplit.ts';
 import { NearDuplicates } from './nearDuplicates.ts';
 import { pythonParser } from './pythonGrammar.ts';
@@ -150,7 +150,7 @@ export class CorpusReader implements AsyncIterable<CorpusSnippet> {
   }
 
   #isWanted({ text }: Snippet, where: string): boolean {
-    if (!this.#exact.add(text)) {
+    if (!this.#exact.add(withoutLayout(text))) {
       this.#drops.add({ reason: 'duplicate', where });
       return false;
     }

@@ -9,9 +9,13 @@
 import type { Problem } from '../../evaluation/types.ts';
 
 export const NGRAM_WORDS = 10;
-/** A piece of a problem (an assert statement, say) that is shorter than n counts whole if it has this many words. */
+/** A piece of a problem that is shorter than n counts whole, if it has this many words; an assert statement, if this many. */
 const SHORTEST_PIECE = 6;
-/** An n-gram needs this many different words that are no numbers: `[1, 2, 3, …]` is in many programs. */
+const SHORTEST_ASSERT = 3;
+/**
+ * An n-gram needs this many different words of two letters or more, `[1, 2, 3, …]` and `a, b, c` being in many programs;
+ * or it is a test that names the function.
+ */
 const DISTINCT_WORDS = 3;
 
 /** A benchmark problem found in a text. */
@@ -27,13 +31,13 @@ export class Decontaminator {
   readonly #vocabulary = new Map<string, number>();
   /** Tasks by n-gram; a key is the numbers of its words. */
   readonly #tasks = new Map<string, Set<string>>();
-  /** Lengths of the n-grams there are: n, and those of shorter pieces. */
-  readonly #lengths = new Set<number>();
+  /** Lengths of the n-grams that begin with a word: n, and those of shorter pieces. */
+  readonly #lengths = new Map<number, Set<number>>();
 
   /** @param n words in a row that count as contamination */
   constructor(problems: Iterable<Problem>, n = NGRAM_WORDS) {
     this.#n = n;
-    for (const problem of problems) for (const piece of piecesOf(problem)) this.#addPiece(piece, problem.taskId);
+    for (const problem of problems) for (const piece of piecesOf(problem)) this.#addPiece(piece, problem);
   }
 
   /** Different n-grams held. */
@@ -46,37 +50,48 @@ export class Decontaminator {
     const found = new Map<string, Contamination>();
     const words = wordsOf(text);
     const numbers = words.map((word) => this.#vocabulary.get(word));
-    let run = 0; // known words in a row that end here
-    for (let end = 1; end <= numbers.length; end++) {
-      run = numbers[end - 1] === undefined ? 0 : run + 1;
-      for (const length of this.#lengths) {
-        if (run < length) continue;
-        for (const taskId of this.#tasks.get(numbers.slice(end - length, end).join(' ')) ?? []) {
-          if (!found.has(taskId)) found.set(taskId, { taskId, words: words.slice(end - length, end).join(' ') });
+    let unknown = -1; // the first unknown word from `start` on
+    for (const [start, number] of numbers.entries()) {
+      if (number === undefined) continue;
+      if (unknown < start) {
+        unknown = numbers.indexOf(undefined, start);
+        if (unknown < 0) unknown = numbers.length;
+      }
+      for (const length of this.#lengths.get(number) ?? []) {
+        const end = start + length;
+        if (end > unknown) continue;
+        for (const taskId of this.#tasks.get(numbers.slice(start, end).join(' ')) ?? []) {
+          if (!found.has(taskId)) found.set(taskId, { taskId, words: words.slice(start, end).join(' ') });
         }
       }
     }
     return [...found.values()];
   }
 
-  #addPiece(piece: string, taskId: string): void {
+  #addPiece(piece: string, { taskId, benchmark, entryPoint }: Problem): void {
     const words = wordsOf(piece);
     const length = Math.min(this.#n, words.length);
-    if (length < Math.min(SHORTEST_PIECE, this.#n)) return;
+    if (length < Math.min(words[0] === 'assert' ? SHORTEST_ASSERT : SHORTEST_PIECE, this.#n)) return;
     const numbers = words.map((word) => {
       const number = this.#vocabulary.get(word) ?? this.#vocabulary.size;
       this.#vocabulary.set(word, number);
       return number;
     });
+    const tested = benchmark === 'humaneval' ? 'candidate' : entryPoint.toLowerCase();
     for (let start = 0; start + length <= words.length; start++) {
-      if (!isTelling(words.slice(start, start + length))) continue;
+      const ngram = words.slice(start, start + length);
+      if (!isTelling(ngram) && !(ngram.includes('assert') && ngram.includes(tested))) continue;
       const key = numbers.slice(start, start + length).join(' ');
-      const tasks = this.#tasks.get(key);
-      if (tasks === undefined) this.#tasks.set(key, new Set([taskId]));
-      else tasks.add(taskId);
-      this.#lengths.add(length);
+      addTo(this.#tasks, key, taskId);
+      addTo(this.#lengths, numbers[start]!, length);
     }
   }
+}
+
+function addTo<Key, Value>(sets: Map<Key, Set<Value>>, key: Key, value: Value): void {
+  const set = sets.get(key);
+  if (set === undefined) sets.set(key, new Set([value]));
+  else set.add(value);
 }
 
 /** What of a problem must not be trained on. A solution that continues its prompt is taken with it. */
@@ -90,5 +105,5 @@ function wordsOf(text: string): string[] {
 }
 
 function isTelling(words: readonly string[]): boolean {
-  return new Set(words.filter((word) => /\p{L}/u.test(word))).size >= DISTINCT_WORDS;
+  return new Set(words.filter((word) => /\p{L}{2}/u.test(word))).size >= DISTINCT_WORDS;
 }

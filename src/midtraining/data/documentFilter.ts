@@ -45,18 +45,19 @@ const MIN_ALPHANUMERIC = 0.25;
 
 /** Why the document should be left out, or undefined. */
 export function unwanted({ name, text }: SourceDocument): { reason: DropReason; detail: string } | undefined {
-  if (SECRET_NAME.test(name)) return { reason: 'secret', detail: 'its name' };
-  for (const [what, form] of SECRET_FORMS) if (form.test(text)) return { reason: 'secret', detail: what };
+  const minification = minified(text);
+  if (minification !== undefined) return minification;
 
   if (GENERATED_NAME.test(name)) return { reason: 'generated', detail: 'its name' };
   const signature = GENERATED.exec(text.slice(0, HEAD));
   if (signature !== null) return { reason: 'generated', detail: signature[0] };
 
-  return minified(text);
+  if (SECRET_NAME.test(name)) return { reason: 'secret', detail: 'its name' };
+  for (const [what, form] of SECRET_FORMS) if (form.test(text)) return { reason: 'secret', detail: what };
+  return undefined;
 }
 
 function minified(text: string): { reason: DropReason; detail: string } | undefined {
-  if (text.trim() === '') return undefined; // nothing to judge; it has no snippets
   let lines = 0;
   let longest = 0;
   for (let start = 0; start < text.length; lines += 1) {
@@ -68,7 +69,21 @@ function minified(text: string): { reason: DropReason; detail: string } | undefi
   if (longest > MAX_LINE) return { reason: 'minified', detail: `a line of ${longest} characters` };
   const average = text.length / lines;
   if (average > MAX_AVERAGE_LINE) return { reason: 'minified', detail: `${average.toFixed(0)} characters a line` };
-  const share = (text.match(/[\p{L}\p{N}]/gu)?.length ?? 0) / text.replace(/\s+/g, '').length;
+  const share = alphanumericShare(text);
   if (share >= MIN_ALPHANUMERIC) return undefined;
   return { reason: 'minified', detail: `${(100 * share).toFixed(0)} % letters and digits` };
+}
+
+/** Of what is no white space; other scripts count as letters. 1 for a text that is empty. */
+function alphanumericShare(text: string): number {
+  let alphanumeric = 0;
+  let visible = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code <= 0x20) continue;
+    visible += 1;
+    const isLetter = (code | 0x20) >= 0x61 && (code | 0x20) <= 0x7a;
+    if (isLetter || (code >= 0x30 && code <= 0x39) || code >= 0x80) alphanumeric += 1;
+  }
+  return visible === 0 ? 1 : alphanumeric / visible;
 }

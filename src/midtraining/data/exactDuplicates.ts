@@ -1,5 +1,5 @@
 /**
- * Texts that were seen before, white space aside. Knows nothing of syntax.
+ * Texts that were seen before. Knows nothing of syntax.
  */
 import { createHash } from 'node:crypto';
 
@@ -12,11 +12,15 @@ export class ExactDuplicates {
 
   /** True when the text is new; it is then remembered. */
   add(text: string): boolean {
-    const normal = text.replace(/\s+/g, ' ').trim();
-    const hash = createHash('sha256').update(normal).digest();
+    const hash = createHash('sha256').update(text).digest();
     const key = hash.readUIntBE(0, 6) * 16 + (hash[6]! >>> 4);
     if (this.#seen.has(key)) return false;
     this.#seen.add(key);
     return true;
   }
+}
+
+/** The text with every run of white space as one space, so that texts which differ in layout alone are the same. */
+export function withoutLayout(text: string): string {
+  return text.replace(/\s+/g, ' ').trim();
 }

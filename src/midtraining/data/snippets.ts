@@ -57,7 +57,7 @@ export function cutSnippets(parser: Parser, text: string, encode: Encode, limits
   if (tree === null) return null;
   try {
     if (tree.rootNode.hasError) return null;
-    return new Cutter(tree.rootNode, text, encode, limits).cut();
+    return new Cutter(text, encode, limits).cut(tree.rootNode);
   } finally {
     tree.delete();
   }
@@ -78,7 +78,6 @@ interface Import {
 }
 
 class Cutter {
-  readonly #root: Node;
   readonly #text: string;
   readonly #encode: Encode;
   readonly #limits: SnippetLimits;
@@ -88,8 +87,7 @@ class Cutter {
   readonly #snippets: Snippet[] = [];
   readonly #leftOut: LeftOut[] = [];
 
-  constructor(root: Node, text: string, encode: Encode, limits: SnippetLimits) {
-    this.#root = root;
+  constructor(text: string, encode: Encode, limits: SnippetLimits) {
     this.#text = text;
     this.#encode = encode;
     this.#limits = limits;
@@ -98,8 +96,8 @@ class Cutter {
     this.#rows.push(text.length + 1);
   }
 
-  cut(): Cut {
-    const units = withComments(unitsOf(this.#root));
+  cut(root: Node): Cut {
+    const units = withComments(unitsOf(root));
     this.#imports = units.flatMap((unit) =>
       unit.kind === 'import'
         ? [{ text: this.#lines(unit.first, unit.last), names: unit.nodes.flatMap(boundNames) }]
@@ -132,7 +130,7 @@ class Cutter {
 
   /** Statements between definitions, as few snippets as the limits allow. */
   #addRun(run: readonly Unit[]): void {
-    for (const group of this.#groups(run, [])) {
+    for (const group of this.#groups(run)) {
       if (group.some(({ kind, nodes }) => kind === 'module' && !isString(nodes[0])))
         this.#addOrLeaveOut('module', group);
       else this.#leftOut.push({ reason: 'tooShort', line: group[0]!.first + 1, detail: 'no statements' });
@@ -150,34 +148,29 @@ class Cutter {
     if (members.length === 0) return false;
     const head: Unit = { ...unit, last: members[0]!.first - 1 };
     if (head.last < colon.endPosition.row) return false; // class A: x = 1
-    for (const group of this.#groups(members, [head])) this.#addOrLeaveOut('class', group, head);
+    for (const group of this.#groups(members, head)) this.#addOrLeaveOut('class', group, head);
     return true;
   }
 
-  /** Neighbours put together as long as they fit, by the sum of their tokens. */
-  #groups(units: readonly Unit[], leading: readonly Unit[]): Unit[][] {
+  /** Neighbours put together as long as they fit below the lead, by the sum of their tokens. */
+  #groups(units: readonly Unit[], lead?: Unit): Unit[][] {
     const { maxLines, maxTokens } = this.#limits;
-    const size = ({ first, last }: Unit): { lines: number; tokens: number } => {
-      const lines = last - first + 1;
-      return { lines, tokens: lines > maxLines ? maxTokens + 1 : this.#encode(this.#lines(first, last)).length + 2 };
-    };
-    const lead = { lines: 0, tokens: 0 };
-    for (const { lines, tokens } of leading.map(size)) {
-      lead.lines += lines;
-      lead.tokens += tokens;
-    }
+    /** With two for the lines between; a unit that is too long anyway is not worth encoding. */
+    const tokensOf = ({ first, last }: Unit): number =>
+      last - first >= maxLines ? maxTokens : this.#encode(this.#lines(first, last)).length + 2;
+    const leadLines = lead === undefined ? 0 : lead.last - lead.first + 1;
+    const leadTokens = lead === undefined ? 0 : tokensOf(lead);
     const groups: Unit[][] = [];
-    let lines = Infinity;
-    let tokens = Infinity;
+    let tokens = 0;
     for (const unit of units) {
-      const { lines: more, tokens: moreTokens } = size(unit);
-      lines += more;
-      tokens += moreTokens;
-      if (lines <= maxLines && tokens <= maxTokens) groups.at(-1)!.push(unit);
-      else {
+      const more = tokensOf(unit);
+      const group = groups.at(-1);
+      tokens += more;
+      if (group !== undefined && leadLines + unit.last - group[0]!.first < maxLines && tokens <= maxTokens) {
+        group.push(unit);
+      } else {
         groups.push([unit]);
-        lines = lead.lines + more;
-        tokens = lead.tokens + moreTokens;
+        tokens = leadTokens + more;
       }
     }
     return groups;
@@ -200,7 +193,7 @@ class Cutter {
     if (lines < minLines) return { reason: 'tooShort', line, detail: `${lines} lines` };
 
     const leads = head === undefined ? [] : [head];
-    const imports = this.#importsFor([...leads, { first, last }]);
+    const imports = this.#importsFor([...leads, ...units]);
     const pieces = [...leads.map((lead) => this.#lines(lead.first, lead.last)), code].map((piece) => piece.trimEnd());
     const parts = [...imports, ...pieces];
     const text = `${imports.join('\n')}${imports.length > 0 ? '\n\n\n' : ''}${pieces.join('\n\n')}\n`;
@@ -211,13 +204,15 @@ class Cutter {
     return undefined;
   }
 
-  /** The module's imports whose names occur in the rows, in the file's order. */
-  #importsFor(ranges: readonly Pick<Unit, 'first' | 'last'>[]): string[] {
+  /** The module's imports whose names occur in the units' rows, in the file's order. */
+  #importsFor(units: readonly Unit[]): string[] {
     if (this.#imports.length === 0) return [];
     const used = new Set<string>();
-    for (const { first, last } of ranges) {
+    for (const { nodes, first, last } of units) {
       const [start, end] = [first, last + 1].map((row) => ({ row, column: 0 }));
-      for (const { startIndex, endIndex } of this.#root.descendantsOfType('identifier', start, end)) {
+      for (const { startIndex, endIndex } of nodes.flatMap((node) =>
+        node.descendantsOfType('identifier', start, end),
+      )) {
         used.add(this.#text.slice(startIndex, endIndex));
       }
     }

@@ -149,8 +149,9 @@ export class CorpusReader implements AsyncIterable<CorpusSnippet> {
     for (const snippet of cut.snippets) if (this.#isWanted(snippet, `${name}:${snippet.line}`)) yield snippet;
   }
 
-  #isWanted({ text }: Snippet, where: string): boolean {
-    if (!this.#exact.add(withoutLayout(text))) {
+  /** Duplicates are judged by the code alone: pieces of one class share a head, functions of one file their imports. */
+  #isWanted({ code, text }: Snippet, where: string): boolean {
+    if (!this.#exact.add(withoutLayout(code))) {
       this.#drops.add({ reason: 'duplicate', where });
       return false;
     }
@@ -160,7 +161,7 @@ export class CorpusReader implements AsyncIterable<CorpusSnippet> {
       this.#drops.add({ reason: 'contaminated', where, detail: found.map(({ taskId }) => taskId).join(', ') });
       return false;
     }
-    if (this.#near !== null && this.#near.add(text) !== null) {
+    if (this.#near !== null && this.#near.add(code) !== null) {
       this.#drops.add({ reason: 'nearDuplicate', where });
       return false;
     }

@@ -28,6 +28,8 @@ export interface Snippet {
   readonly line: number;
   /** Whole lines of the file, in the file's order: imports, a class's head, the code. */
   readonly parts: readonly string[];
+  /** The last part: what the snippet has to itself. */
+  readonly code: string;
   /** The parts with blank lines between them; ends in a newline. */
   readonly text: string;
   readonly tokens: readonly number[];
@@ -187,20 +189,20 @@ class Cutter {
     const first = units[0]!.first;
     const last = units.at(-1)!.last;
     const line = first + 1;
-    const code = this.#lines(first, last);
+    const code = this.#lines(first, last).trimEnd();
     const lines = last - first + 1 + (head === undefined ? 0 : head.last - head.first + 1);
     if (lines > maxLines) return { reason: 'tooLong', line, detail: `${lines} lines` };
     if (lines < minLines) return { reason: 'tooShort', line, detail: `${lines} lines` };
 
     const leads = head === undefined ? [] : [head];
     const imports = this.#importsFor([...leads, ...units]);
-    const pieces = [...leads.map((lead) => this.#lines(lead.first, lead.last)), code].map((piece) => piece.trimEnd());
+    const pieces = [...leads.map((lead) => this.#lines(lead.first, lead.last).trimEnd()), code];
     const parts = [...imports, ...pieces];
     const text = `${imports.join('\n')}${imports.length > 0 ? '\n\n\n' : ''}${pieces.join('\n\n')}\n`;
     const tokens = this.#encode(text);
     if (tokens.length > maxTokens) return { reason: 'tooLong', line, detail: `${tokens.length} tokens` };
     if (tokens.length < minTokens) return { reason: 'tooShort', line, detail: `${tokens.length} tokens` };
-    this.#snippets.push({ kind, line, parts, text, tokens });
+    this.#snippets.push({ kind, line, parts, code, text, tokens });
     return undefined;
   }
 

@@ -126,6 +126,23 @@ it('a prepared corpus holds what the preview said, the held-out side by file, wh
   rmSync(stores, { recursive: true });
 });
 
+it('keeps the pieces of a class whose head is most of each', async () => {
+  const head = `class Long:\n    """${Array.from({ length: 80 }, (_, at) => `word${at}`).join(' ')}"""\n`;
+  const methods = Array.from({ length: 40 }, (_, at) => `\n    def m${at}(self):\n        return self.field_${at}\n`);
+  const text = `${head}${methods.join('')}`;
+  const reader = new CorpusReader({
+    documents: async function* () {
+      yield await Promise.resolve({ name: 'a.py', splitKey: 'a.py', text });
+    },
+    encode: words,
+    limits: { ...limits, maxLines: 20 },
+  });
+  const pieces = [];
+  for await (const { code } of reader) pieces.push(code);
+  expect(pieces.join('\n').match(/def m/g)?.length).toBe(40);
+  expect(pieces.length).toBeGreaterThan(4);
+});
+
 it('says why when nothing is left', async () => {
   const documents = async function* (): AsyncGenerator<SourceDocument> {
     yield { name: 'a.txt:1', splitKey: '', text: 'This is prose, not Python.\n' };

@@ -103,7 +103,7 @@ describe('a preview', () => {
   });
 });
 
-it('a prepared corpus holds what the preview said, the held-out side by file, whatever files are added', async () => {
+it('a prepared corpus holds what the preview said, and takes the place of an older one only when it is whole', async () => {
   const stores = mkdtempSync(join(tmpdir(), 'midtrain-prepared-'));
   const prepare = { ...options(), tokenizer: 'words', vocabularySize: 65_536, folder: join(stores, 'corpus') };
   const { report, train, heldOut } = await prepareCorpus(prepare);

@@ -30,7 +30,7 @@ export function headerOf(run: FollowedRun, results: ResultsFile, now: number): H
       solved: score.solved,
       judged: score.problems,
       // While it runs the results do not say how many are to come.
-      asked: state.progress === null ? score.problemsAsked : state.progress.total / description.request.samples,
+      asked: Math.max(score.problemsAsked, Math.round((state.progress?.total ?? 0) / description.request.samples)),
       benchmark: score.problemsOfBenchmark,
     },
     final: state.status === 'finished' && score.final,

@@ -5,7 +5,7 @@
  * Knows nothing of models, of losses or of the runtime.
  */
 import type { Graph, Value } from '../onnx/graph.ts';
-import { add } from '../onnx/operators.ts';
+import { add, mul, slice } from '../onnx/operators.ts';
 
 /** Where a rule puts what flows into one input of its operator. */
 export interface GradientSink {
@@ -30,7 +30,7 @@ export class Tape {
   readonly graph: Graph;
   /** The device has FusedMatMul (see `operators/product.ts`). */
   readonly fusedMatMul: boolean;
-  readonly #entries: Entry[] = [];
+  #entries: Entry[] = [];
   readonly #tracked = new Set<Value>();
   readonly #sums = new Map<Value, Value>();
 
@@ -58,6 +58,25 @@ export class Tape {
     return output;
   }
 
+  /**
+   * Activation checkpointing (Chen et al., arXiv 1604.06174): of what `build` makes from `x` only the result is kept, and
+   * the backward pass computes the rest again.
+   */
+  checkpoint(x: Value, build: (x: Value) => Value): Value {
+    const [output] = this.#recording(() => build(x));
+    if (!this.#tracked.has(output)) return output;
+    const rule: GradientRule = (dy, dx) => {
+      const input = this.#later(x, dy);
+      if (dx.wanted) this.track(input);
+      const [again, entries] = this.#recording(() => build(input));
+      this.seed(again, dy);
+      this.#sweep(entries);
+      if (dx.wanted) dx.add(this.#sums.get(input)!);
+    };
+    this.#entries.push({ output, inputs: [x], rule });
+    return output;
+  }
+
   /** Gradient of the loss that is known already: where the backward pass begins. */
   seed(value: Value, gradient: Value): void {
     this.#sink(value).add(gradient);
@@ -69,17 +88,41 @@ export class Tape {
    * @throws Error when one has none: the loss does not depend on it
    */
   gradients(values: readonly Value[]): Value[] {
-    for (const { output, inputs, rule } of this.#entries.toReversed()) {
-      const dy = this.#sums.get(output);
-      if (dy === undefined) continue; // the loss does not depend on it
-      rule(dy, ...inputs.map((input) => this.#sink(input)));
-    }
-    this.#entries.length = 0;
+    this.#sweep(this.#entries);
+    this.#entries = [];
     return values.map((value) => {
       const gradient = this.#sums.get(value);
       if (gradient === undefined) throw new Error(`The loss does not depend on ${value.name}.`);
       return gradient;
     });
+  }
+
+  #sweep(entries: readonly Entry[]): void {
+    for (const { output, inputs, rule } of entries.toReversed()) {
+      const dy = this.#sums.get(output);
+      if (dy === undefined) continue; // the loss does not depend on it
+      rule(dy, ...inputs.map((input) => this.#sink(input)));
+    }
+  }
+
+  /** What `build` gives, and what it recorded, which the tape itself does not keep. */
+  #recording(build: () => Value): [result: Value, entries: Entry[]] {
+    const outer = this.#entries;
+    this.#entries = [];
+    const result = build();
+    const recorded = this.#entries;
+    this.#entries = outer;
+    return [result, recorded];
+  }
+
+  /**
+   * `x`, but not before `dy` is there. What is computed again must depend on the backward pass: else ONNX Runtime finds that
+   * it has computed the same before and keeps that instead.
+   */
+  #later(x: Value, dy: Value): Value {
+    let first = dy;
+    for (let axis = 0; axis < dy.shape.length; axis++) first = slice(this.graph, first, axis, 0, 1);
+    return add(this.graph, x, mul(this.graph, first, this.graph.constant('float32', 0)));
   }
 
   #sink(value: Value): GradientSink {

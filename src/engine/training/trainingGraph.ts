@@ -7,6 +7,7 @@ import { rotaryTables } from '../generation/rope.ts';
 import type { ModelConfig, TensorSource } from '../model.ts';
 import { Graph, type ExternalData, type Value } from '../onnx/graph.ts';
 import { div, reshape, toInt64 } from '../onnx/operators.ts';
+import { requiredTensors } from '../weights/names.ts';
 import { adapterNames, trainableParameters, type TrainingMethod } from './method.ts';
 import { attention, attentionBlocks, type AttentionBlock } from './operators/attention.ts';
 import { crossEntropy } from './operators/crossEntropy.ts';
@@ -46,6 +47,8 @@ export interface TrainingGraphOptions {
   readonly method: TrainingMethod;
   /** False: the loss alone. */
   readonly gradients: boolean;
+  /** Keep each layer's input alone and compute the layer again in the backward pass: less memory, a third more work. */
+  readonly checkpointing: boolean;
   /** FusedMatMul exists (CPU, CUDA). */
   readonly fusedMatMul: boolean;
   /** Tokens in a chunk of the cross-entropy; chosen by the vocabulary's size where it is absent. */
@@ -61,7 +64,7 @@ export async function buildTrainingGraph(
   const { rows, length, method } = options;
   const graph = new Graph(external);
   const tape = new Tape(graph, options);
-  const model = new TrainedModel(tape, config, weights, method, options.gradients);
+  const model = await TrainedModel.load(tape, config, weights, options);
 
   const tokens = rows * length;
   const ids = graph.input(TRAINING.ids, 'int32', [tokens]);
@@ -71,21 +74,23 @@ export async function buildTrainingGraph(
   const segments = graph.input(TRAINING.segments, 'int32', [rows, length]);
   const positions = graph.input(TRAINING.positions, 'int32', [rows, length]);
 
-  const table = await model.tensor('model.embed_tokens.weight');
+  const table = model.tensor('model.embed_tokens.weight');
   const rotation = rotationTables(graph, config, length, toInt64(graph, positions), options.gradients);
   const blocks = attentionBlocks(tape, segments, config.headCount / config.kvHeadCount);
   let x = embedding(tape, table, ids);
-  for (let layer = 0; layer < config.layerCount; layer++) x = await model.block(x, layer, rows, rotation, blocks);
-  const hidden = await model.norm(x, 'model.norm.weight');
-  const head = config.tiedHead ? table : await model.tensor('lm_head.weight');
+  for (let layer = 0; layer < config.layerCount; layer++) {
+    const block = (input: Value): Value => model.block(input, layer, rows, rotation, blocks);
+    x = options.checkpointing ? tape.checkpoint(x, block) : block(x);
+  }
+  const hidden = model.norm(x, 'model.norm.weight');
+  const head = config.tiedHead ? table : model.tensor('lm_head.weight');
   const shares = reshape(graph, div(graph, tokenWeights, normalizer), [tokens, 1], [tokens, 1]);
   const { loss, tokenLosses } = crossEntropy(tape, hidden, head, targets, shares, options.chunk);
   graph.output(TRAINING.loss, loss);
   graph.output(TRAINING.tokenLosses, tokenLosses);
   if (options.gradients) {
     const names = trainableParameters(config, method).map(({ name }) => name);
-    const parameters = await Promise.all(names.map((name) => model.tensor(name)));
-    tape.gradients(parameters).forEach((gradient, i) => {
+    tape.gradients(names.map((name) => model.tensor(name))).forEach((gradient, i) => {
       graph.output(TRAINING.gradient(names[i]!), gradient);
     });
   }
@@ -96,78 +101,74 @@ export async function buildTrainingGraph(
 class TrainedModel {
   readonly #tape: Tape;
   readonly #config: ModelConfig;
-  readonly #source: TensorSource;
   readonly #method: TrainingMethod;
-  readonly #tracks: boolean;
-  readonly #trainable: ReadonlyMap<string, readonly number[]>;
-  readonly #values = new Map<string, Value>();
+  readonly #tensors: ReadonlyMap<string, Value>;
 
-  constructor(tape: Tape, config: ModelConfig, source: TensorSource, method: TrainingMethod, tracks: boolean) {
+  private constructor(tape: Tape, config: ModelConfig, method: TrainingMethod, tensors: ReadonlyMap<string, Value>) {
     this.#tape = tape;
     this.#config = config;
-    this.#source = source;
     this.#method = method;
-    this.#tracks = tracks;
-    this.#trainable = new Map(trainableParameters(config, method).map(({ name, shape }) => [name, shape]));
+    this.#tensors = tensors;
   }
 
-  /** A trainable parameter as an input, a frozen tensor as part of the graph. */
-  async tensor(name: string): Promise<Value> {
-    const known = this.#values.get(name);
-    if (known) return known;
-    const { graph } = this.#tape;
-    const shape = this.#trainable.get(name);
-    let value: Value;
-    if (shape !== undefined) {
-      value = graph.input(name, 'float32', shape);
-      if (this.#tracks) this.#tape.track(value);
-    } else {
-      const values = await this.#source.readFloat32(name);
-      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-      value = graph.initializer(name, 'float32', this.#source.tensors.get(name)!.shape, bytes);
+  /** Trainable parameters become inputs, frozen tensors are read one by one and become part of the graph. */
+  static async load(
+    tape: Tape,
+    config: ModelConfig,
+    source: TensorSource,
+    { method, gradients }: TrainingGraphOptions,
+  ): Promise<TrainedModel> {
+    const { graph } = tape;
+    const tensors = new Map<string, Value>();
+    for (const { name, shape } of trainableParameters(config, method)) {
+      const value = graph.input(name, 'float32', shape);
+      tensors.set(name, gradients ? tape.track(value) : value);
     }
-    this.#values.set(name, value);
-    return value;
+    for (const [name, shape] of requiredTensors(config)) {
+      if (tensors.has(name)) continue;
+      const values = await source.readFloat32(name);
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      tensors.set(name, graph.initializer(name, 'float32', shape, bytes));
+    }
+    return new TrainedModel(tape, config, method, tensors);
+  }
+
+  tensor(name: string): Value {
+    return this.#tensors.get(name)!;
   }
 
   /** x [tokens, width]. */
-  async norm(x: Value, name: string): Promise<Value> {
-    return rmsNorm(this.#tape, x, await this.tensor(name), this.#config.normEpsilon);
+  norm(x: Value, name: string): Value {
+    return rmsNorm(this.#tape, x, this.tensor(name), this.#config.normEpsilon);
   }
 
   /** x [tokens, in] to [tokens, out], with the layer's bias and adapter where it has them. */
-  async #linear(x: Value, name: string, bias: boolean): Promise<Value> {
-    let y = linear(this.#tape, x, await this.tensor(`${name}.weight`));
-    if (bias) y = add(this.#tape, y, await this.tensor(`${name}.bias`));
+  #linear(x: Value, name: string, bias: boolean): Value {
+    let y = linear(this.#tape, x, this.tensor(`${name}.weight`));
+    if (bias) y = add(this.#tape, y, this.tensor(`${name}.bias`));
     const [a, b] = adapterNames(name);
-    if (this.#method.type !== 'lora' || !this.#trainable.has(a)) return y;
+    if (this.#method.type !== 'lora' || !this.#tensors.has(a)) return y;
     const scale = this.#method.alpha / this.#method.rank;
-    return plusLowRank(this.#tape, y, x, await this.tensor(a), await this.tensor(b), scale);
+    return plusLowRank(this.#tape, y, x, this.tensor(a), this.tensor(b), scale);
   }
 
   /** One layer: x [tokens, width] to the same. */
-  async block(
-    x: Value,
-    layer: number,
-    rows: number,
-    rotation: Rotation,
-    blocks: readonly AttentionBlock[],
-  ): Promise<Value> {
+  block(x: Value, layer: number, rows: number, rotation: Rotation, blocks: readonly AttentionBlock[]): Value {
     const tape = this.#tape;
     const { headSize, qkvBias, attentionOutputBias, mlpBias } = this.#config;
     const at = `model.layers.${layer}`;
-    const attentionInput = await this.norm(x, `${at}.input_layernorm.weight`);
-    const heads = async (part: string): Promise<Value> =>
-      splitHeads(tape, await this.#linear(attentionInput, `${at}.self_attn.${part}_proj`, qkvBias), rows, headSize);
-    const q = rotary(tape, await heads('q'), rotation);
-    const k = rotary(tape, await heads('k'), rotation);
-    const attended = mergeHeads(tape, attention(tape, q, k, await heads('v'), blocks));
-    const middle = add(tape, x, await this.#linear(attended, `${at}.self_attn.o_proj`, attentionOutputBias));
+    const attentionInput = this.norm(x, `${at}.input_layernorm.weight`);
+    const heads = (part: string): Value =>
+      splitHeads(tape, this.#linear(attentionInput, `${at}.self_attn.${part}_proj`, qkvBias), rows, headSize);
+    const q = rotary(tape, heads('q'), rotation);
+    const k = rotary(tape, heads('k'), rotation);
+    const attended = mergeHeads(tape, attention(tape, q, k, heads('v'), blocks));
+    const middle = add(tape, x, this.#linear(attended, `${at}.self_attn.o_proj`, attentionOutputBias));
 
-    const mlpInput = await this.norm(middle, `${at}.post_attention_layernorm.weight`);
-    const gate = await this.#linear(mlpInput, `${at}.mlp.gate_proj`, mlpBias);
-    const up = await this.#linear(mlpInput, `${at}.mlp.up_proj`, mlpBias);
-    return add(tape, middle, await this.#linear(siluGate(tape, gate, up), `${at}.mlp.down_proj`, mlpBias));
+    const mlpInput = this.norm(middle, `${at}.post_attention_layernorm.weight`);
+    const gate = this.#linear(mlpInput, `${at}.mlp.gate_proj`, mlpBias);
+    const up = this.#linear(mlpInput, `${at}.mlp.up_proj`, mlpBias);
+    return add(tape, middle, this.#linear(siluGate(tape, gate, up), `${at}.mlp.down_proj`, mlpBias));
   }
 }
 

@@ -96,6 +96,20 @@ describe('Trainer', () => {
     }
   });
 
+  it('gives the same gradients to the bit when layers are computed again in the backward pass', async () => {
+    for (const name of trainingRuns) {
+      const each = openRun(name);
+      const gradients: Float32Array[][] = [];
+      for (const checkpointing of [false, true]) {
+        const trainer = await each.trainer({ checkpointing });
+        await trainer.step(batchOf(each, 0));
+        gradients.push(trainer.parameters.map((parameter) => trainer.gradient(parameter.name).slice()));
+        await trainer.close();
+      }
+      expect(gradients[1]).toEqual(gradients[0]);
+    }
+  });
+
   it('evaluates without changing anything', async () => {
     for (const name of trainingRuns) {
       const each = openRun(name);

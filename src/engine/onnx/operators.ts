@@ -44,6 +44,21 @@ export function reduceSum(graph: Graph, x: Value, axes: readonly number[], { kee
   return one(graph, 'ReduceSum', [x, graph.constant('int64', axes)], shape, { attributes: { keepdims: keep ? 1 : 0 } });
 }
 
+/** 1 / sqrt(mean(x^2) + epsilon) over the last axis, [..., 1]: what RMSNorm multiplies with. */
+export function rmsScale(graph: Graph, x: Value, width: number, epsilon: number): Value {
+  const shape = x.shape.with(-1, 1);
+  const squares = one(graph, 'ReduceSumSquare', [x, graph.constant('int64', [-1])], shape, {
+    attributes: { keepdims: 1 },
+  });
+  const mean = mul(graph, squares, graph.constant('float32', 1 / width));
+  return one(
+    graph,
+    'Reciprocal',
+    [one(graph, 'Sqrt', [add(graph, mean, graph.constant('float32', epsilon))], shape)],
+    shape,
+  );
+}
+
 /** Where `condition` (bool) holds a, else b. */
 export function where(graph: Graph, condition: Value, a: Value, b: Value): Value {
   const shape = broadcast(condition.shape, broadcast(a.shape, b.shape));
@@ -194,26 +209,6 @@ export function matMulNBits(
       accuracy_level: accuracyLevel,
     },
   });
-}
-
-/** RMSNorm over the last axis, and 1 / sqrt(mean(x^2) + epsilon) as [..., 1], which its gradient needs. */
-export function rmsNormWithScale(
-  graph: Graph,
-  x: Value,
-  weight: Value,
-  epsilon: number,
-): { normed: Value; scale: Value } {
-  const { type, shape } = x;
-  const [normed, scale] = graph.node(
-    'SimplifiedLayerNormalization',
-    [x, weight],
-    [
-      { type, shape },
-      { type, shape: shape.with(-1, 1) },
-    ],
-    { attributes: { axis: -1, epsilon: { float: epsilon } } },
-  );
-  return { normed: normed!, scale: scale! };
 }
 
 /** RMSNorm over the last axis. */

@@ -1,6 +1,6 @@
 /** RMSNorm (Zhang and Sennrich, arXiv 1910.07467) and its gradient. */
 import type { Value } from '../../onnx/graph.ts';
-import { mul, reduceSum, rmsNormWithScale, sub } from '../../onnx/operators.ts';
+import { mul, reduceSum, rmsNorm as rmsNormNode, rmsScale, sub } from '../../onnx/operators.ts';
 import { sizesOf, type Tape } from '../tape.ts';
 
 /**
@@ -11,14 +11,15 @@ import { sizesOf, type Tape } from '../tape.ts';
  */
 export function rmsNorm(tape: Tape, x: Value, weight: Value, epsilon: number): Value {
   const { graph } = tape;
-  const { normed, scale } = rmsNormWithScale(graph, x, weight, epsilon);
-  return tape.record(normed, [x, weight], (dy, dx, dw) => {
+  return tape.record(rmsNormNode(graph, x, weight, epsilon), [x, weight], (dy, dx, dw) => {
+    const width = sizesOf(x).at(-1)!;
+    const scale = rmsScale(graph, x, width, epsilon); // the node's own is not written on WebGPU (onnxruntime 1.30)
     const unit = mul(graph, x, scale);
     if (dw.wanted) dw.add(reduceSum(graph, mul(graph, dy, unit), [0], { keep: false }));
     if (!dx.wanted) return;
     const g = mul(graph, dy, weight);
     const total = reduceSum(graph, mul(graph, g, unit), [-1], { keep: true });
-    const mean = mul(graph, total, graph.constant('float32', 1 / sizesOf(x).at(-1)!));
+    const mean = mul(graph, total, graph.constant('float32', 1 / width));
     dx.add(mul(graph, scale, sub(graph, g, mul(graph, unit, mean))));
   });
 }

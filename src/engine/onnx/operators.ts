@@ -136,6 +136,11 @@ export function concat(graph: Graph, values: readonly Value[], axis: number): Va
   return one(graph, 'Concat', values, first.shape.with(position, size), { attributes: { axis } });
 }
 
+/** x `times` times after one another along `axis`, whose size is then called `size`. */
+export function repeat(graph: Graph, x: Value, times: number, axis: number, size: Dimension): Value {
+  return one(graph, 'Concat', Array<Value>(times).fill(x), x.shape.with(axis, size), { attributes: { axis } });
+}
+
 /** Splits along `axis` into parts of these sizes. */
 export function split(graph: Graph, x: Value, sizes: readonly number[], axis: number): Value[] {
   return splitBy(graph, x, graph.constant('int64', sizes), sizes, axis);

@@ -1,104 +1,146 @@
 /**
- * A small assembler for WebAssembly kernels over vectors of four float32: expressions are byte sequences, put together by
- * functions named after the instructions (https://webassembly.github.io/spec/core, "Index of Instructions").
- * A module has one memory and one function; only what the project's kernels need is here.
+ * A small emitter of WebAssembly modules: functions over one imported memory, with the few instructions that the project's
+ * loops over vectors need (128-bit SIMD among them). Instructions are byte sequences that nest like expressions:
+ * `f32x4.add(load(get(0)), load(get(1)))`. Knows nothing of what the loops are for.
+ * Source: WebAssembly Core Specification 2.0, chapter 5 (binary format).
  */
 
+/** Encoded instructions, which leave one value on the stack or none. */
 export type Code = readonly number[];
 
-export interface Memory {
-  readonly buffer: ArrayBuffer;
-  /** Adds pages of 64 KiB; views of `buffer` made before are void then. */
-  grow(pages: number): number;
+const TYPES = { i32: 0x7f, f32: 0x7d, f64: 0x7c, v128: 0x7b } as const;
+export type WasmType = keyof typeof TYPES;
+
+export interface WasmFunction {
+  readonly name: string;
+  readonly parameters: readonly WasmType[];
+  /** Locals beyond the parameters, numbered after them. */
+  readonly locals: readonly WasmType[];
+  readonly result: WasmType | null;
+  readonly body: Code;
 }
 
-/** TypeScript declares these for browsers only. */
-const { Memory, Module, Instance } = (globalThis as unknown as { WebAssembly: Host }).WebAssembly;
-interface Host {
-  readonly Memory: new (size: { initial: number }) => Memory;
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object, imports: object) => { readonly exports: { readonly run: Kernel } };
-}
-type Kernel = (...values: number[]) => void;
+/** Local `index` (parameters first). */
+export const get = (index: number): Code => [0x20, ...unsigned(index)];
+export const set = (index: number, value: Code): Code => [...value, 0x21, ...unsigned(index)];
+export const i32 = (value: number): Code => [0x41, ...signed(value)];
+export const addI32 = (a: Code, b: Code): Code => [...a, ...b, 0x6a];
 
-export function createMemory(): Memory {
-  return new Memory({ initial: 1 });
-}
-
-/** Value types. */
-export const I32 = 0x7f;
-export const F32 = 0x7d;
-export const V128 = 0x7b;
-
-export const get = (local: number): Code => [0x20, ...unsigned(local)];
-export const set = (local: number, value: Code): Code => [...value, 0x21, ...unsigned(local)];
-export const integer = (value: number): Code => [0x41, ...signed(value)];
-export const plus = (a: Code, b: Code): Code => [...a, ...b, 0x6a];
-/** `body` once, and again for as long as a < b. */
-export const repeatWhileLess = (a: Code, b: Code, ...body: readonly Code[]): Code => [
-  ...[0x03, 0x40, ...body.flat()],
-  ...[...a, ...b, 0x49, 0x0d, 0, 0x0b],
+/** Runs `body` while `pointer < end` (unsigned), at least once. */
+export const doWhileBelow = (pointer: number, end: number, body: Code): Code => [
+  ...[0x03, 0x40, ...body], // loop
+  ...[...get(pointer), ...get(end), 0x49], // i32.lt_u
+  ...[0x0d, 0x00, 0x0b], // br_if 0, end
 ];
 
-const vector = (operation: number, ...operands: readonly Code[]): Code => [
-  ...operands.flat(),
-  0xfd,
-  ...unsigned(operation),
-];
-const MEMORY_ARGUMENT = [2, 0]; // aligned by 2^2 bytes, at offset 0
-export const load = (address: Code): Code => [...vector(0, address), ...MEMORY_ARGUMENT];
-export const store = (address: Code, value: Code): Code => [...vector(11, address, value), ...MEMORY_ARGUMENT];
-/** All lanes from a float32. */
-export const splat = (x: Code): Code => vector(19, x);
-export const floats = (value: number): Code => [
-  ...vector(12),
-  ...new Uint8Array(new Float32Array(4).fill(value).buffer),
-];
-export const integers = (value: number): Code => [
-  ...vector(12),
-  ...new Uint8Array(new Int32Array(4).fill(value).buffer),
-];
-export const add = (a: Code, b: Code): Code => vector(228, a, b);
-export const sub = (a: Code, b: Code): Code => vector(229, a, b);
-export const mul = (a: Code, b: Code): Code => vector(230, a, b);
-export const max = (a: Code, b: Code): Code => vector(233, a, b);
-export const nearest = (a: Code): Code => vector(106, a);
-export const toIntegers = (a: Code): Code => vector(248, a);
-export const addIntegers = (a: Code, b: Code): Code => vector(174, a, b);
-export const shiftLeft = (a: Code, bits: number): Code => vector(171, a, integer(bits));
-export const addDoubles = (a: Code, b: Code): Code => vector(240, a, b);
-/** Two float64: the sums of lanes 0 and 2, and of 1 and 3. */
-export const pairSums = (a: Code): Code => {
-  const upperHalf = [...vector(13, a, a), ...Array.from({ length: 16 }, (_, byte) => (byte + 8) % 16)];
-  return addDoubles(vector(95, a), vector(95, upperHalf));
+/** Sixteen bytes at an address that is a multiple of 16. */
+export const load = (address: Code): Code => [...address, ...simd(0x00), 0x04, 0x00];
+export const store = (address: Code, value: Code): Code => [...address, ...value, ...simd(0x0b), 0x04, 0x00];
+
+const unary =
+  (opcode: number) =>
+  (value: Code): Code => [...value, ...simd(opcode)];
+const binary =
+  (opcode: number) =>
+  (a: Code, b: Code): Code => [...a, ...b, ...simd(opcode)];
+
+export const f32x4 = {
+  splat: unary(0x13),
+  /** The same number in all lanes. */
+  constant: (value: number): Code => [...simd(0x0c), ...new Uint8Array(new Float32Array(4).fill(value).buffer)],
+  nearest: unary(0x6a),
+  sqrt: unary(0xe3),
+  add: binary(0xe4),
+  sub: binary(0xe5),
+  mul: binary(0xe6),
+  div: binary(0xe7),
+  max: binary(0xe9),
+  toI32: unary(0xf8),
+  /** Lanes 2 and 3 in the place of 0 and 1. */
+  upperHalf: (value: Code): Code => [
+    ...value,
+    ...value,
+    ...simd(0x0d),
+    ...[8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15],
+  ],
 };
 
-/** Makes the function; `locals` follow the parameters in numbering. */
-export function compile(
-  memory: Memory,
-  parameters: readonly number[],
-  locals: readonly number[],
-  ...body: readonly Code[]
-): Kernel {
-  const name = (text: string): Code => [text.length, ...new TextEncoder().encode(text)];
-  const list = (content: Code): Code => [...unsigned(content.length), ...content];
-  const code = [...unsigned(locals.length), ...locals.flatMap((type) => [1, type]), ...body.flat(), 0x0b];
-  const module = Uint8Array.from([
-    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // magic number, version
-    ...[1, ...list([1, 0x60, parameters.length, ...parameters, 0])], // types
-    ...[2, ...list([1, ...name('host'), ...name('memory'), 2, 0, 0])], // imports
-    ...[3, ...list([1, 0])], // functions
-    ...[7, ...list([1, ...name('run'), 0, 0])], // exports
-    ...[10, ...list([1, ...list(code)])], // code
+export const i32x4 = {
+  constant: (value: number): Code => [...simd(0x0c), ...new Uint8Array(new Int32Array(4).fill(value).buffer)],
+  add: binary(0xae),
+  shiftLeft: (value: Code, bits: number): Code => [...value, ...i32(bits), ...simd(0xab)],
+};
+
+export const f64x2 = {
+  add: binary(0xf0),
+  mul: binary(0xf2),
+  /** Lanes 0 and 1 of a f32x4. */
+  promoteLow: unary(0x5f),
+  lane: (value: Code, lane: 0 | 1): Code => [...value, ...simd(0x21), lane],
+};
+
+export const addF64 = (a: Code, b: Code): Code => [...a, ...b, 0xa0];
+
+/**
+ * A module that imports its memory as `env.memory` and exports `functions`.
+ * @param pages 64 KiB each: the imported memory must have that many exactly; null: it may have any number, and grow
+ */
+export function wasmModule(functions: readonly WasmFunction[], pages: number | null): Uint8Array<ArrayBuffer> {
+  const types = functions.map(({ parameters, result }) => [
+    0x60,
+    ...list(parameters.map((type) => [TYPES[type]])),
+    ...list(result === null ? [] : [[TYPES[result]]]),
   ]);
-  return new Instance(new Module(module), { host: { memory } }).exports.run;
+  const bodies = functions.map(({ locals, body }) => {
+    const code = [...list(locals.map((type) => [1, TYPES[type]])), ...body, 0x0b];
+    return [...unsigned(code.length), ...code];
+  });
+  const limits = pages === null ? [0x00, 0x00] : [0x01, ...unsigned(pages), ...unsigned(pages)];
+  const memory = [...text('env'), ...text('memory'), 0x02, ...limits];
+  return Uint8Array.from([
+    ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00], // magic, version
+    ...section(1, list(types)),
+    ...section(2, list([memory])),
+    ...section(3, list(functions.map((_, i) => unsigned(i)))),
+    ...section(7, list(functions.map(({ name }, i) => [...text(name), 0x00, ...unsigned(i)]))),
+    ...section(10, list(bodies)),
+  ]);
+}
+
+function section(id: number, content: Code): Code {
+  return [id, ...unsigned(content.length), ...content];
+}
+
+function list(items: readonly Code[]): Code {
+  return [...unsigned(items.length), ...items.flat()];
+}
+
+function text(value: string): Code {
+  const bytes = new TextEncoder().encode(value);
+  return [...unsigned(bytes.length), ...bytes];
+}
+
+function simd(opcode: number): Code {
+  return [0xfd, ...unsigned(opcode)];
 }
 
 /** LEB128. */
-function unsigned(value: number): number[] {
-  return value < 128 ? [value] : [(value & 127) | 128, ...unsigned(value >>> 7)];
+function unsigned(value: number): Code {
+  const bytes: number[] = [];
+  for (let rest = value >>> 0; ;) {
+    const low = rest & 0x7f;
+    rest >>>= 7;
+    if (rest === 0) return [...bytes, low];
+    bytes.push(low | 0x80);
+  }
 }
 
-function signed(value: number): number[] {
-  return value >= -64 && value < 64 ? [value & 127] : [(value & 127) | 128, ...signed(value >> 7)];
+function signed(value: number): Code {
+  const bytes: number[] = [];
+  for (let rest = value | 0; ;) {
+    const low = rest & 0x7f;
+    rest >>= 7;
+    if ((rest === 0 && (low & 0x40) === 0) || (rest === -1 && (low & 0x40) !== 0)) return [...bytes, low];
+    bytes.push(low | 0x80);
+  }
 }

@@ -18,7 +18,7 @@ import {
   type Code,
   type WasmFunction,
   type WasmType,
-} from './wasm.ts';
+} from '../runtime/webAssembly.ts';
 
 /** Addresses are bytes; `end` is where the first vector ends. */
 export interface OptimizerKernels {

@@ -1,8 +1,10 @@
 /** The part of the WebAssembly interface that is used here: TypeScript declares it among the browser's types only. */
 declare namespace WebAssembly {
   class Memory {
-    constructor(descriptor: { readonly initial: number; readonly maximum: number });
+    constructor(descriptor: { readonly initial: number; readonly maximum?: number });
     readonly buffer: ArrayBuffer;
+    /** Adds pages of 64 KiB; views of `buffer` made before are void then. */
+    grow(pages: number): number;
   }
   const Module: new (bytes: Uint8Array<ArrayBuffer>) => object;
   class Instance {

@@ -4,10 +4,12 @@
  */
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import type { Frame } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createRun } from '../../src/runner/store.ts';
 import { workOn } from '../../src/runner/work.ts';
+import { parseToPanel } from '../../src/webviews/results/messages.ts';
 import { smallRequest, temporaryFolder, writeProblems } from '../runner/smallRun.ts';
 import { assertA11y } from './harness/accessibility.ts';
 import { installed, type VSCodeWindow, withVSCode } from './harness/window.ts';
@@ -33,6 +35,30 @@ async function openResults(vs: VSCodeWindow): Promise<Frame> {
   const panel = await vs.ui.webview();
   await panel.getByText('120 samples').waitFor();
   return panel;
+}
+
+declare const window: { postMessage(message: unknown): void };
+
+/** Anything, and what looks like a message of the extension and is none. */
+function malformedMessages(): unknown[] {
+  const type = fc.constantFrom<unknown>('run', 'rows', 'file', 'detail', 'gone', 'eval', null);
+  const near = fc.record(
+    {
+      type,
+      header: fc.jsonValue(),
+      reset: fc.boolean(),
+      numbers: fc.jsonValue(),
+      tasks: fc.jsonValue(),
+      request: fc.integer(),
+      detail: fc.jsonValue(),
+      error: fc.jsonValue(),
+      text: fc.oneof(fc.integer(), fc.constant(null)),
+      read: fc.constantFrom(-1, 'x', null),
+    },
+    { requiredKeys: ['type'] },
+  );
+  const messages = fc.sample(fc.oneof(fc.jsonValue(), near), { numRuns: 10_000, seed: 6 });
+  return messages.filter((message) => parseToPanel(message) === null);
 }
 
 const selected = (panel: Frame): Promise<string> => panel.locator('midtrain-rows .row.selected').innerText();
@@ -91,6 +117,18 @@ describe.each(installed('current', 'oldest'))('the results panel in the %s VS Co
         panel = await vs.ui.webview();
         await assertA11y(panel);
       }
+
+      // 10,000 malformed messages: what is shown stays, and works on.
+      await panel.evaluate((messages) => {
+        for (const message of messages) window.postMessage(message);
+      }, malformedMessages());
+      await vs.page.waitForTimeout(500);
+      await panel.getByText('120 samples', { exact: true }).waitFor();
+      await panel.getByRole('grid').focus();
+      await vs.page.keyboard.press('End');
+      await panel.getByRole('heading', { name: 'HumanEval/39 sample 2' }).waitFor();
+      await vs.page.keyboard.press('Home');
+      await panel.getByRole('heading', { name: 'HumanEval/0 sample' }).waitFor();
 
       await vs.reloadWindow();
       panel = await vs.ui.webview();

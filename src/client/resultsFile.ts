@@ -5,19 +5,10 @@
  */
 import * as v from 'valibot';
 import { score, type Score } from '../evaluation/score.ts';
-import type { Verdict } from '../evaluation/types.ts';
+import { type Verdict, VERDICTS } from '../evaluation/types.ts';
 import { runPaths } from '../runner/runFolder.ts';
 import { GrowingLines, type PlacedLine } from './growingLines.ts';
 import { oneAtATime } from './oneAtATime.ts';
-
-const VERDICTS = [
-  'passed',
-  'failed',
-  'timed out',
-  'crashed',
-  'out of memory',
-  'harness error',
-] as const satisfies Verdict[];
 
 /** While a run goes on its interval is found from fewer resamples than the 10,000 of the final one, which take a tenth of a second. */
 const LIVE_BOOTSTRAP = { resamples: 1000, seed: 0 };

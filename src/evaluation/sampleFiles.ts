@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { messageOf, UserError } from '../errors.ts';
 import { JsonLinesReader } from './jsonl.ts';
-import type { ExecutionResult, Problem, Sample, Verdict } from './types.ts';
+import { type ExecutionResult, type Problem, type Sample, type Verdict, VERDICTS } from './types.ts';
 
 /** A sample and the whole row it came from, which is carried over into the results. */
 export interface SampleRow extends Sample {
@@ -192,15 +192,6 @@ export function rowOfResult(row: Readonly<Record<string, unknown>>, scored: Scor
     retried: scored.retried,
   };
 }
-
-const VERDICTS = [
-  'passed',
-  'failed',
-  'timed out',
-  'crashed',
-  'out of memory',
-  'harness error',
-] as const satisfies Verdict[];
 
 const resultSchema = v.looseObject({
   task_id: v.string(),

@@ -31,7 +31,8 @@ export interface Sample {
   readonly solution?: string;
 }
 
-export type Verdict = 'passed' | 'failed' | 'timed out' | 'crashed' | 'out of memory' | 'harness error';
+export const VERDICTS = ['passed', 'failed', 'timed out', 'crashed', 'out of memory', 'harness error'] as const;
+export type Verdict = (typeof VERDICTS)[number];
 
 /** What is run: the candidate's source and the check, kept apart so that a strict judge can run them in two processes. */
 export interface Program {

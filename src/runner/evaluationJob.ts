@@ -160,6 +160,7 @@ export async function runEvaluation(evaluation: EvaluationWork): Promise<Evaluat
           generatedTokens: sampled?.work.generatedTokens ?? 0,
         } satisfies EvaluationOutcome;
       } finally {
+        progress.end();
         await executor.close();
       }
     } finally {

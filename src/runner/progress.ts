@@ -16,6 +16,7 @@ export class ProgressTeller {
   #state: ProgressEvent;
   #phase: Phase | null = null;
   #told = -Infinity;
+  #timer: NodeJS.Timeout | null = null;
 
   constructor(tell: (event: EventBody) => void, total: number) {
     this.#tell = tell;
@@ -60,10 +61,22 @@ export class ProgressTeller {
 
   update(change: Partial<Omit<ProgressEvent, 'type'>>): void {
     this.#state = { ...this.#state, ...change };
-    if (performance.now() - this.#told >= TELL_MILLISECONDS || this.#state.done === this.#state.total) this.#send();
+    const wait = this.#told + TELL_MILLISECONDS - performance.now();
+    if (wait <= 0 || this.#state.done === this.#state.total) this.#send();
+    else
+      this.#timer ??= setTimeout(() => {
+        this.#send();
+      }, wait); // nothing more may come for long, as in a pause
+  }
+
+  /** Tells what was not told yet, and nothing from then on. */
+  end(): void {
+    if (this.#timer !== null) this.#send();
   }
 
   #send(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
     this.#told = performance.now();
     this.#tell(this.#state);
   }

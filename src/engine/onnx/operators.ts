@@ -15,6 +15,77 @@ export function mul(graph: Graph, a: Value, b: Value): Value {
   return one(graph, 'Mul', [a, b], broadcast(a.shape, b.shape));
 }
 
+export function sub(graph: Graph, a: Value, b: Value): Value {
+  return one(graph, 'Sub', [a, b], broadcast(a.shape, b.shape));
+}
+
+export function div(graph: Graph, a: Value, b: Value): Value {
+  return one(graph, 'Div', [a, b], broadcast(a.shape, b.shape));
+}
+
+export function negate(graph: Graph, x: Value): Value {
+  return one(graph, 'Neg', [x], x.shape);
+}
+
+export function exp(graph: Graph, x: Value): Value {
+  return one(graph, 'Exp', [x], x.shape);
+}
+
+export function sigmoid(graph: Graph, x: Value): Value {
+  return one(graph, 'Sigmoid', [x], x.shape);
+}
+
+/** Sums over `axes`, which stay as size 1 where `keep`. */
+export function reduceSum(graph: Graph, x: Value, axes: readonly number[], { keep }: { keep: boolean }): Value {
+  const reduced = new Set(axes.map((axis) => (axis < 0 ? x.shape.length + axis : axis)));
+  const shape = keep
+    ? x.shape.map((size, i) => (reduced.has(i) ? 1 : size))
+    : x.shape.filter((_, i) => !reduced.has(i));
+  return one(graph, 'ReduceSum', [x, graph.constant('int64', axes)], shape, { attributes: { keepdims: keep ? 1 : 0 } });
+}
+
+/** 1 / sqrt(mean(x^2) + epsilon) over the last axis, [..., 1]: what RMSNorm multiplies with. */
+export function rmsScale(graph: Graph, x: Value, width: number, epsilon: number): Value {
+  const shape = x.shape.with(-1, 1);
+  const squares = one(graph, 'ReduceSumSquare', [x, graph.constant('int64', [-1])], shape, {
+    attributes: { keepdims: 1 },
+  });
+  const mean = mul(graph, squares, graph.constant('float32', 1 / width));
+  return one(
+    graph,
+    'Reciprocal',
+    [one(graph, 'Sqrt', [add(graph, mean, graph.constant('float32', epsilon))], shape)],
+    shape,
+  );
+}
+
+/** Where `condition` (bool) holds a, else b. */
+export function where(graph: Graph, condition: Value, a: Value, b: Value): Value {
+  const shape = broadcast(condition.shape, broadcast(a.shape, b.shape));
+  return graph.node('Where', [condition, a, b], [{ type: a.type, shape }])[0]!;
+}
+
+/** The comparisons and conjunctions of NumPy's rule, as bool. */
+export function logical(graph: Graph, operator: 'Equal' | 'GreaterOrEqual' | 'And', a: Value, b: Value): Value {
+  return graph.node(operator, [a, b], [{ type: 'bool', shape: broadcast(a.shape, b.shape) }])[0]!;
+}
+
+/** Along the last axis. */
+export function logSoftmax(graph: Graph, x: Value): Value {
+  return one(graph, 'LogSoftmax', [x], x.shape);
+}
+
+/** From each row of x [rows, n] the elements at `indices` [rows, k]: [rows, k]. */
+export function gatherInRows(graph: Graph, x: Value, indices: Value): Value {
+  return one(graph, 'GatherElements', [x, indices], indices.shape, { attributes: { axis: 1 } });
+}
+
+/** From `start` up to `end` along `axis`; `size` is the number of those. */
+export function slice(graph: Graph, x: Value, axis: number, start: number, end: number): Value {
+  const at = (index: number): Value => graph.constant('int64', [index]);
+  return one(graph, 'Slice', [x, at(start), at(end), at(axis)], x.shape.with(axis, end - start));
+}
+
 /** Along the last axis. */
 export function softmax(graph: Graph, x: Value): Value {
   return one(graph, 'Softmax', [x], x.shape);
@@ -86,16 +157,34 @@ export function splitBy(graph: Graph, x: Value, sizes: Value, dimensions: readon
   );
 }
 
-/** alpha * a b, batched over leading dimensions; `transposeB` swaps b's last two. Not on WebGPU (see `matMul`). */
-export function fusedMatMul(graph: Graph, a: Value, b: Value, { transposeB = false, alpha = 1 } = {}): Value {
-  return one(graph, 'FusedMatMul', [a, b], matMulShape(a, b, transposeB), {
+/** alpha * a b, batched over leading dimensions; a transposed one has its last two swapped. Not on WebGPU (see `matMul`). */
+export function fusedMatMul(
+  graph: Graph,
+  a: Value,
+  b: Value,
+  { transposeA = false, transposeB = false, alpha = 1 } = {},
+): Value {
+  return one(graph, 'FusedMatMul', [a, b], matMulShape(a, b, transposeA, transposeB), {
     domain: MICROSOFT,
-    attributes: { transB: transposeB ? 1 : 0, alpha: { float: alpha } },
+    attributes: { transA: transposeA ? 1 : 0, transB: transposeB ? 1 : 0, alpha: { float: alpha } },
   });
 }
 
 export function matMul(graph: Graph, a: Value, b: Value): Value {
-  return one(graph, 'MatMul', [a, b], matMulShape(a, b, false));
+  return one(graph, 'MatMul', [a, b], matMulShape(a, b));
+}
+
+/** alpha * a b + c of matrices, with c broadcast. */
+export function gemm(
+  graph: Graph,
+  a: Value,
+  b: Value,
+  c: Value,
+  { transposeA = false, transposeB = false, alpha = 1 } = {},
+): Value {
+  return one(graph, 'Gemm', [a, b, c], matMulShape(a, b, transposeA, transposeB), {
+    attributes: { transA: transposeA ? 1 : 0, transB: transposeB ? 1 : 0, alpha: { float: alpha } },
+  });
 }
 
 /**
@@ -191,6 +280,20 @@ export function scatterRows(graph: Graph, data: Value, indices: Value, updates: 
   return one(graph, 'ScatterND', [data, indices, updates], data.shape);
 }
 
+/** `data` [rows, …] with `updates` [n, …] added to the rows at `indices` [n, 1] (int64), which may repeat. */
+export function scatterAddRows(graph: Graph, data: Value, indices: Value, updates: Value): Value {
+  return one(graph, 'ScatterND', [data, indices, updates], data.shape, { attributes: { reduction: 'add' } });
+}
+
+/** Zeros of a shape that is known now. */
+export function zeros(graph: Graph, shape: readonly number[]): Value {
+  return graph.node('ConstantOfShape', [graph.constant('int64', shape)], [{ type: 'float32', shape }])[0]!;
+}
+
+export function toInt64(graph: Graph, x: Value): Value {
+  return graph.node('Cast', [x], [{ type: 'int64', shape: x.shape }], { attributes: { to: 7 } })[0]!;
+}
+
 /** `x` repeated to a shape [rank] known at run time only; `shape` names its dimensions. */
 export function expand(graph: Graph, x: Value, target: Value, shape: Shape): Value {
   return one(graph, 'Expand', [x, target], shape);
@@ -228,8 +331,9 @@ export function broadcast(a: Shape, b: Shape): Shape {
   });
 }
 
-function matMulShape(a: Value, b: Value, transposeB: boolean): Shape {
-  const [k, n] = transposeB ? [b.shape.at(-1)!, b.shape.at(-2)!] : [b.shape.at(-2)!, b.shape.at(-1)!];
-  if (a.shape.at(-1) !== k) throw new Error(`Matrices [${a.shape.join()}] and [${b.shape.join()}] do not multiply.`);
-  return [...broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)), a.shape.at(-2)!, n];
+function matMulShape(a: Value, b: Value, transposeA = false, transposeB = false): Shape {
+  const [m, ka] = transposeA ? [a.shape.at(-1)!, a.shape.at(-2)!] : [a.shape.at(-2)!, a.shape.at(-1)!];
+  const [kb, n] = transposeB ? [b.shape.at(-1)!, b.shape.at(-2)!] : [b.shape.at(-2)!, b.shape.at(-1)!];
+  if (ka !== kb) throw new Error(`Matrices [${a.shape.join()}] and [${b.shape.join()}] do not multiply.`);
+  return [...broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)), m, n];
 }

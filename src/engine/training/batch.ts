@@ -1,0 +1,80 @@
+/**
+ * Rows of tokens for training: sequences packed into rows of one length, each its own segment with its own positions.
+ * Knows nothing of text or of where sequences come from.
+ */
+
+export interface Sequence {
+  readonly ids: ArrayLike<number>;
+  /** Weight of each token's loss *as a target*; the first token is no target. All 1 where it is absent. */
+  readonly weights?: ArrayLike<number>;
+}
+
+/** `rows` rows of `length` tokens, row-major. */
+export interface Batch {
+  readonly rows: number;
+  readonly length: number;
+  readonly ids: Int32Array;
+  /** The token after each; 0 where none is to be predicted. */
+  readonly targets: Int32Array;
+  /** Weight of each target's loss, 0 where there is none. */
+  readonly weights: Float32Array;
+  /** Tokens of a row attend only to those with the same number. */
+  readonly segments: Int32Array;
+  /** From 0 in each segment. */
+  readonly positions: Int32Array;
+}
+
+/** An empty batch: one segment of padding, no targets. */
+export function emptyBatch(rows: number, length: number): Batch {
+  const size = rows * length;
+  return {
+    rows,
+    length,
+    ids: new Int32Array(size),
+    targets: new Int32Array(size),
+    weights: new Float32Array(size),
+    segments: new Int32Array(size),
+    positions: Int32Array.from({ length: size }, (_, i) => i % length),
+  };
+}
+
+/**
+ * Packs sequences into rows, each into the first row that has room, in their order. What is over at a row's end is padding,
+ * a segment of its own. A sequence does not see its neighbours, so packing changes no loss.
+ * @throws RangeError when a sequence is longer than a row
+ */
+export function packRows(sequences: readonly Sequence[], length: number): Batch {
+  const used: number[] = [];
+  const places = sequences.map(({ ids }) => {
+    if (ids.length > length)
+      throw new RangeError(`A sequence of ${ids.length} tokens does not fit a row of ${length}.`);
+    let row = used.findIndex((taken) => taken + ids.length <= length);
+    if (row < 0) row = used.push(0) - 1;
+    const start = row * length + used[row]!;
+    used[row]! += ids.length;
+    return start;
+  });
+  const batch = emptyBatch(used.length, length);
+  sequences.forEach(({ ids, weights }, segment) => {
+    for (let i = 0; i < ids.length; i++) {
+      const at = places[segment]! + i;
+      batch.ids[at] = ids[i]!;
+      batch.segments[at] = segment + 1;
+      batch.positions[at] = i;
+      if (i + 1 === ids.length) continue;
+      batch.targets[at] = ids[i + 1]!;
+      batch.weights[at] = weights?.[i + 1] ?? 1;
+    }
+  });
+  return batch;
+}
+
+/** `count` rows from `first` on; rows beyond the end are empty. */
+export function rowsOf(batch: Batch, first: number, count: number): Batch {
+  const { length } = batch;
+  const result = emptyBatch(count, length);
+  for (const key of ['ids', 'targets', 'weights', 'segments', 'positions'] as const) {
+    result[key].set(batch[key].subarray(first * length, (first + count) * length));
+  }
+  return result;
+}

@@ -1,0 +1,152 @@
+/**
+ * Reverse-mode differentiation over a graph that is being built: operators record themselves with the rule for their
+ * gradient, and `gradients` lays the backward nodes into the same graph. Nothing is laid for what nobody asked for: only
+ * values that depend on a tracked parameter have gradients. Shapes are known, so that everything here is a number.
+ * Knows nothing of models, of losses or of the runtime.
+ */
+import type { Graph, Value } from '../onnx/graph.ts';
+import { add, mul, slice } from '../onnx/operators.ts';
+
+/** Where a rule puts what flows into one input of its operator. */
+export interface GradientSink {
+  /** False where the input depends on no parameter: then nothing need be computed for it. */
+  readonly wanted: boolean;
+  /** Adds a contribution of the input's shape. */
+  add(contribution: Value): void;
+  /** For operators that can add while they compute: gives the sum so far (null: none yet), takes the new one. */
+  accumulate(plus: (sum: Value | null) => Value): void;
+}
+
+/** @param dy gradient of the operator's output; @param sinks one for each input, in their order */
+export type GradientRule = (dy: Value, ...sinks: GradientSink[]) => void;
+
+interface Entry {
+  readonly output: Value;
+  readonly inputs: readonly Value[];
+  readonly rule: GradientRule;
+}
+
+export class Tape {
+  readonly graph: Graph;
+  /** The device has FusedMatMul (see `operators/product.ts`). */
+  readonly fusedMatMul: boolean;
+  #entries: Entry[] = [];
+  readonly #tracked = new Set<Value>();
+  readonly #sums = new Map<Value, Value>();
+
+  constructor(graph: Graph, { fusedMatMul }: { readonly fusedMatMul: boolean }) {
+    this.graph = graph;
+    this.fusedMatMul = fusedMatMul;
+  }
+
+  /** Declares a value whose gradient will be asked for. */
+  track(parameter: Value): Value {
+    this.#tracked.add(parameter);
+    return parameter;
+  }
+
+  /** Whether a gradient flows into `value`. */
+  wants(value: Value): boolean {
+    return this.#tracked.has(value);
+  }
+
+  /** An operator that has just been put into the graph. @returns `output` */
+  record(output: Value, inputs: readonly Value[], rule: GradientRule): Value {
+    if (!inputs.some((input) => this.#tracked.has(input))) return output;
+    this.#tracked.add(output);
+    this.#entries.push({ output, inputs, rule });
+    return output;
+  }
+
+  /**
+   * Activation checkpointing (Chen et al., arXiv 1604.06174): of what `build` makes from `x` only the result is kept, and
+   * the backward pass computes the rest again.
+   */
+  checkpoint(x: Value, build: (x: Value) => Value): Value {
+    const [output] = this.#recording(() => build(x));
+    if (!this.#tracked.has(output)) return output;
+    const rule: GradientRule = (dy, dx) => {
+      const input = this.#later(x, dy);
+      if (dx.wanted) this.track(input);
+      const [again, entries] = this.#recording(() => build(input));
+      this.seed(again, dy);
+      this.#sweep(entries);
+      if (dx.wanted) dx.add(this.#sums.get(input)!);
+    };
+    this.#entries.push({ output, inputs: [x], rule });
+    return output;
+  }
+
+  /** Gradient of the loss that is known already: where the backward pass begins. */
+  seed(value: Value, gradient: Value): void {
+    this.#sink(value).add(gradient);
+  }
+
+  /**
+   * Lays the backward nodes.
+   * @returns the gradient of each value, in their order and shapes
+   * @throws Error when one has none: the loss does not depend on it
+   */
+  gradients(values: readonly Value[]): Value[] {
+    this.#sweep(this.#entries);
+    this.#entries = [];
+    return values.map((value) => {
+      const gradient = this.#sums.get(value);
+      if (gradient === undefined) throw new Error(`The loss does not depend on ${value.name}.`);
+      return gradient;
+    });
+  }
+
+  #sweep(entries: readonly Entry[]): void {
+    for (const { output, inputs, rule } of entries.toReversed()) {
+      const dy = this.#sums.get(output);
+      if (dy === undefined) continue; // the loss does not depend on it
+      rule(dy, ...inputs.map((input) => this.#sink(input)));
+    }
+  }
+
+  /** What `build` gives, and what it recorded, which the tape itself does not keep. */
+  #recording(build: () => Value): [result: Value, entries: Entry[]] {
+    const outer = this.#entries;
+    this.#entries = [];
+    const result = build();
+    const recorded = this.#entries;
+    this.#entries = outer;
+    return [result, recorded];
+  }
+
+  /**
+   * `x`, but not before `dy` is there. What is computed again must depend on the backward pass: else ONNX Runtime finds that
+   * it has computed the same before and keeps that instead.
+   */
+  #later(x: Value, dy: Value): Value {
+    let first = dy;
+    for (let axis = 0; axis < dy.shape.length; axis++) first = slice(this.graph, first, axis, 0, 1);
+    return add(this.graph, x, mul(this.graph, first, this.graph.constant('float32', 0)));
+  }
+
+  #sink(value: Value): GradientSink {
+    const accumulate = (plus: (sum: Value | null) => Value): void => {
+      const sum = plus(this.#sums.get(value) ?? null);
+      if (sum.shape.join() !== value.shape.join()) {
+        throw new Error(`The gradient of ${value.name} [${value.shape.join()}] has shape [${sum.shape.join()}].`);
+      }
+      this.#sums.set(value, sum);
+    };
+    return {
+      wanted: this.#tracked.has(value),
+      accumulate,
+      add: (contribution) => {
+        accumulate((sum) => (sum === null ? contribution : add(this.graph, sum, contribution)));
+      },
+    };
+  }
+}
+
+/** The sizes of a value whose shape is known. */
+export function sizesOf(value: Value): number[] {
+  return value.shape.map((size) => {
+    if (typeof size !== 'number') throw new Error(`${value.name} has the size ${size}, which is not known yet.`);
+    return size;
+  });
+}

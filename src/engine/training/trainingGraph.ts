@@ -1,0 +1,192 @@
+/**
+ * The training form of the Llama family (and Qwen2) as one graph: forward, loss and, where asked for, the gradient of every
+ * trainable parameter. Trainable parameters are inputs, frozen ones are part of the graph. Shapes are fixed: `rows` rows
+ * of `length` tokens. Knows nothing of optimizers, of devices or of what the tokens are.
+ */
+import { rotaryTables } from '../generation/rope.ts';
+import type { ModelConfig, TensorSource } from '../model.ts';
+import { Graph, type ExternalData, type Value } from '../onnx/graph.ts';
+import { div, reshape, toInt64 } from '../onnx/operators.ts';
+import { requiredTensors } from '../weights/names.ts';
+import { adapterNames, trainableParameters, type TrainingMethod } from './method.ts';
+import { attention, attentionBlocks, type AttentionBlock } from './operators/attention.ts';
+import { crossEntropy } from './operators/crossEntropy.ts';
+import { add } from './operators/elementwise.ts';
+import { embedding } from './operators/embedding.ts';
+import { mergeHeads, splitHeads } from './operators/heads.ts';
+import { linear, plusLowRank } from './operators/linear.ts';
+import { rmsNorm } from './operators/rmsNorm.ts';
+import { rotary, type Rotation } from './operators/rotary.ts';
+import { siluGate } from './operators/siluGate.ts';
+import { Tape } from './tape.ts';
+
+/** Names of the graph's inputs and outputs; each trainable parameter is an input under its own name. */
+export const TRAINING = {
+  /** int32 [rows * length]: token ids, and the token after each (0 where its weight is 0). */
+  ids: 'ids',
+  targets: 'targets',
+  /** float [rows * length]: weight of each target's loss. */
+  weights: 'weights',
+  /** float []: what the weighted losses are divided by. The sum of the weights over all micro-batches of a step. */
+  normalizer: 'normalizer',
+  /** int32 [rows, length]: tokens see those before them of the same segment. */
+  segments: 'segments',
+  /** int32 [rows, length], below `length`. */
+  positions: 'positions',
+  /** float []: sum of weight * loss, over `normalizer`. */
+  loss: 'loss',
+  /** float [rows * length]: -log p of each target, whatever its weight. */
+  tokenLosses: 'token_losses',
+  /** The shape of the parameter. */
+  gradient: (parameter: string) => `gradient:${parameter}`,
+} as const;
+
+export interface TrainingGraphOptions {
+  readonly rows: number;
+  readonly length: number;
+  readonly method: TrainingMethod;
+  /** False: the loss alone. */
+  readonly gradients: boolean;
+  /** Keep each layer's input alone and compute the layer again in the backward pass: less memory, a third more work. */
+  readonly checkpointing: boolean;
+  /** FusedMatMul exists (CPU, CUDA). */
+  readonly fusedMatMul: boolean;
+  /** Tokens in a chunk of the cross-entropy; chosen by the vocabulary's size where it is absent. */
+  readonly chunk?: number;
+}
+
+export async function buildTrainingGraph(
+  config: ModelConfig,
+  weights: TensorSource,
+  options: TrainingGraphOptions,
+  external: ExternalData | null,
+): Promise<Graph> {
+  const { rows, length, method } = options;
+  const graph = new Graph(external);
+  const tape = new Tape(graph, options);
+  const model = await TrainedModel.load(tape, config, weights, options);
+
+  const tokens = rows * length;
+  const ids = graph.input(TRAINING.ids, 'int32', [tokens]);
+  const targets = graph.input(TRAINING.targets, 'int32', [tokens]);
+  const tokenWeights = graph.input(TRAINING.weights, 'float32', [tokens]);
+  const normalizer = graph.input(TRAINING.normalizer, 'float32', []);
+  const segments = graph.input(TRAINING.segments, 'int32', [rows, length]);
+  const positions = graph.input(TRAINING.positions, 'int32', [rows, length]);
+
+  const table = model.tensor('model.embed_tokens.weight');
+  const rotation = rotationTables(graph, config, length, toInt64(graph, positions), options.gradients);
+  const blocks = attentionBlocks(tape, segments, config.headCount / config.kvHeadCount);
+  let x = embedding(tape, table, ids);
+  for (let layer = 0; layer < config.layerCount; layer++) {
+    const block = (input: Value): Value => model.block(input, layer, rows, rotation, blocks);
+    x = options.checkpointing ? tape.checkpoint(x, block) : block(x);
+  }
+  const hidden = model.norm(x, 'model.norm.weight');
+  const head = config.tiedHead ? table : model.tensor('lm_head.weight');
+  const shares = reshape(graph, div(graph, tokenWeights, normalizer), [tokens, 1], [tokens, 1]);
+  const { loss, tokenLosses } = crossEntropy(tape, hidden, head, targets, shares, options.chunk);
+  graph.output(TRAINING.loss, loss);
+  graph.output(TRAINING.tokenLosses, tokenLosses);
+  if (options.gradients) {
+    const names = trainableParameters(config, method).map(({ name }) => name);
+    tape.gradients(names.map((name) => model.tensor(name))).forEach((gradient, i) => {
+      graph.output(TRAINING.gradient(names[i]!), gradient);
+    });
+  }
+  return graph;
+}
+
+/** The model's tensors in the graph, and its layers. */
+class TrainedModel {
+  readonly #tape: Tape;
+  readonly #config: ModelConfig;
+  readonly #method: TrainingMethod;
+  readonly #tensors: ReadonlyMap<string, Value>;
+
+  private constructor(tape: Tape, config: ModelConfig, method: TrainingMethod, tensors: ReadonlyMap<string, Value>) {
+    this.#tape = tape;
+    this.#config = config;
+    this.#method = method;
+    this.#tensors = tensors;
+  }
+
+  /** Trainable parameters become inputs, frozen tensors are read one by one and become part of the graph. */
+  static async load(
+    tape: Tape,
+    config: ModelConfig,
+    source: TensorSource,
+    { method, gradients }: TrainingGraphOptions,
+  ): Promise<TrainedModel> {
+    const { graph } = tape;
+    const tensors = new Map<string, Value>();
+    for (const { name, shape } of trainableParameters(config, method)) {
+      const value = graph.input(name, 'float32', shape);
+      tensors.set(name, gradients ? tape.track(value) : value);
+    }
+    for (const [name, shape] of requiredTensors(config)) {
+      if (tensors.has(name)) continue;
+      const values = await source.readFloat32(name);
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      tensors.set(name, graph.initializer(name, 'float32', shape, bytes));
+    }
+    return new TrainedModel(tape, config, method, tensors);
+  }
+
+  tensor(name: string): Value {
+    return this.#tensors.get(name)!;
+  }
+
+  /** x [tokens, width]. */
+  norm(x: Value, name: string): Value {
+    return rmsNorm(this.#tape, x, this.tensor(name), this.#config.normEpsilon);
+  }
+
+  /** x [tokens, in] to [tokens, out], with the layer's bias and adapter where it has them. */
+  #linear(x: Value, name: string, bias: boolean): Value {
+    let y = linear(this.#tape, x, this.tensor(`${name}.weight`));
+    if (bias) y = add(this.#tape, y, this.tensor(`${name}.bias`));
+    const [a, b] = adapterNames(name);
+    if (this.#method.type !== 'lora' || !this.#tensors.has(a)) return y;
+    const scale = this.#method.alpha / this.#method.rank;
+    return plusLowRank(this.#tape, y, x, this.tensor(a), this.tensor(b), scale);
+  }
+
+  /** One layer: x [tokens, width] to the same. */
+  block(x: Value, layer: number, rows: number, rotation: Rotation, blocks: readonly AttentionBlock[]): Value {
+    const tape = this.#tape;
+    const { headSize, qkvBias, attentionOutputBias, mlpBias } = this.#config;
+    const at = `model.layers.${layer}`;
+    const attentionInput = this.norm(x, `${at}.input_layernorm.weight`);
+    const heads = (part: string): Value =>
+      splitHeads(tape, this.#linear(attentionInput, `${at}.self_attn.${part}_proj`, qkvBias), rows, headSize);
+    const q = rotary(tape, heads('q'), rotation);
+    const k = rotary(tape, heads('k'), rotation);
+    const attended = mergeHeads(tape, attention(tape, q, k, heads('v'), blocks));
+    const middle = add(tape, x, this.#linear(attended, `${at}.self_attn.o_proj`, attentionOutputBias));
+
+    const mlpInput = this.norm(middle, `${at}.post_attention_layernorm.weight`);
+    const gate = this.#linear(mlpInput, `${at}.mlp.gate_proj`, mlpBias);
+    const up = this.#linear(mlpInput, `${at}.mlp.up_proj`, mlpBias);
+    return add(tape, middle, this.#linear(siluGate(tape, gate, up), `${at}.mlp.down_proj`, mlpBias));
+  }
+}
+
+function rotationTables(
+  graph: Graph,
+  config: ModelConfig,
+  length: number,
+  positions: Value,
+  gradients: boolean,
+): Rotation {
+  const { cos, sin } = rotaryTables(config, length);
+  const table = (name: string, values: Float32Array): Value =>
+    graph.initializer(name, 'float32', [length, config.headSize / 2], new Uint8Array(values.buffer));
+  const opposite = gradients ? sin.map((value) => -value) : null;
+  return {
+    positions,
+    cos: table('cos', cos),
+    sin: table('sin', sin),
+    minusSin: opposite && table('minus_sin', opposite),
+  };
+}

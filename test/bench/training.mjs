@@ -1,0 +1,154 @@
+/**
+ * Training steps against PyTorch eager in float32, in turns, one server each, from the same weights on the same batch:
+ * prints CPU seconds a step, the ratios of each round and their median, peak memory, and how far the losses are apart.
+ *
+ *   node test/bench/training.mjs --python VENV/bin/python [--threads 1] [--rounds 5] [--steps 2] [--tasks 7m,35m,7m-lora]
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { build } from 'esbuild';
+
+const { values } = parseArgs({
+  options: {
+    python: { type: 'string' },
+    threads: { type: 'string', default: '1' },
+    rounds: { type: 'string', default: '5' },
+    steps: { type: 'string', default: '2' },
+    tasks: { type: 'string', default: '7m,35m' },
+  },
+});
+const { python, threads } = values;
+if (!python) throw new Error('--python is needed; the header says what it is.');
+
+const llama = (vocabulary, hidden, intermediate, layers, heads, kvHeads) => ({
+  model_type: 'llama',
+  vocab_size: vocabulary,
+  hidden_size: hidden,
+  intermediate_size: intermediate,
+  num_hidden_layers: layers,
+  num_attention_heads: heads,
+  num_key_value_heads: kvHeads,
+  max_position_embeddings: 2048,
+  rms_norm_eps: 1e-5,
+  tie_word_embeddings: true,
+});
+const lora = {
+  rank: 16,
+  alpha: 32,
+  targets: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
+};
+/** Rows and their tokens; 135m has the shape of SmolLM2-135M. */
+const tasks = {
+  '7m': { config: llama(4096, 256, 688, 8, 4, 2), rows: 4, length: 512, lora: null },
+  '35m': { config: llama(8192, 512, 1376, 10, 8, 4), rows: 1, length: 512, lora: null },
+  '135m': { config: llama(49152, 576, 1536, 30, 9, 3), rows: 1, length: 512, lora: null },
+  '7m-lora': { config: llama(4096, 256, 688, 8, 4, 2), rows: 4, length: 512, lora },
+  '35m-lora': { config: llama(8192, 512, 1376, 10, 8, 4), rows: 1, length: 512, lora },
+  '135m-lora': { config: llama(49152, 576, 1536, 30, 9, 3), rows: 1, length: 512, lora },
+};
+
+const here = import.meta.dirname;
+const bundle = join(here, '../../.cache/bench/trainingServer.mjs');
+mkdirSync(join(bundle, '..'), { recursive: true });
+await build({
+  entryPoints: [join(here, 'trainingServer.ts')],
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  external: ['onnxruntime-node'],
+  outfile: bundle,
+  logLevel: 'error',
+});
+
+for (const name of values.tasks.split(',')) {
+  const folder = mkdtempSync(join(tmpdir(), 'midtrain-bench-'));
+  try {
+    await compare(name, tasks[name], folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function compare(name, { config, rows, length, lora }, folder) {
+  const ids = Array.from({ length: rows }, (_, row) =>
+    Array.from({ length }, (_, i) => (row * 7919 + i * 4729 + ((i * i) % 31)) % config.vocab_size),
+  );
+  const optimizer = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, clip: 1, rate: 3e-4 };
+  const task = { config, tensors: tensorsOf(config, lora), lora, ids, optimizer };
+  writeFileSync(join(folder, 'task.json'), JSON.stringify(task));
+  const ours = await start('midtrain', process.execPath, bundle, folder, threads);
+  const script = join(here, 'peers', 'torch_training.py');
+  const torch = await start('torch', python, script, '--folder', folder, '--threads', threads);
+  const losses = { torch: [], midtrain: [] };
+  const seconds = { torch: [], midtrain: [] };
+  const peak = {};
+  const ratios = [];
+  for (let round = -1; round < Number(values.rounds); round++) {
+    const steps = round < 0 ? 3 : Number(values.steps); // the first touches the memory
+    for (const server of round % 2 === 0 ? [torch, ours] : [ours, torch]) {
+      const answer = await server.ask({ op: 'step', steps });
+      losses[server.name].push(...answer.losses);
+      peak[server.name] = answer.peak_mb;
+      if (round >= 0) seconds[server.name].push(answer.cpu_seconds / steps);
+    }
+    if (round >= 0) ratios.push(seconds.midtrain.at(-1) / seconds.torch.at(-1));
+  }
+  const apart = Math.max(...losses.torch.map((loss, i) => Math.abs(losses.midtrain[i] / loss - 1)));
+  console.log(
+    `${name.padEnd(10)} torch ${median(seconds.torch).toFixed(3)}  midtrain ${median(seconds.midtrain).toFixed(3)} CPU s a step  ` +
+      `ratio ${median(ratios).toFixed(2)} (${ratios.map((ratio) => ratio.toFixed(2)).join(', ')})  ` +
+      `peak MB ${peak.torch} / ${peak.midtrain}  losses apart by ${apart.toExponential(1)} over ${losses.torch.length} steps`,
+  );
+  await torch.stop();
+  await ours.stop();
+}
+
+/** Names of all parameters, adapters among them, as both sides have them. */
+function tensorsOf(config, lora) {
+  const layers = ['q', 'k', 'v', 'o'].map((part) => `self_attn.${part}_proj`);
+  layers.push(...['gate', 'up', 'down'].map((part) => `mlp.${part}_proj`));
+  const adapters = lora ? ['lora_A.weight', 'lora_B.weight'] : [];
+  return [
+    'model.embed_tokens.weight',
+    ...Array.from({ length: config.num_hidden_layers }, (_, layer) =>
+      [
+        'input_layernorm.weight',
+        'post_attention_layernorm.weight',
+        ...layers.flatMap((linear) => ['weight', ...adapters].map((kind) => `${linear}.${kind}`)),
+      ].map((tensor) => `model.layers.${layer}.${tensor}`),
+    ).flat(),
+    'model.norm.weight',
+  ];
+}
+
+/** Starts a server and gives a function that sends a command and waits for the answer. */
+async function start(name, command, ...args) {
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const next = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error(`${name} ended early; run it by hand: ${[command, ...args].join(' ')}`);
+    return JSON.parse(value);
+  };
+  console.log(`${name}: ${JSON.stringify((await next()).hello)}`);
+  return {
+    name,
+    ask: async (request) => {
+      child.stdin.write(`${JSON.stringify(request)}\n`);
+      return next();
+    },
+    stop: async () => {
+      child.stdin.end(`${JSON.stringify({ op: 'quit' })}\n`);
+      await once(child, 'close');
+    },
+  };
+}
+
+function median(list) {
+  return [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
+}

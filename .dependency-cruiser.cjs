@@ -24,6 +24,12 @@ module.exports = {
       'evaluation knows nothing of runs or VS Code',
     ),
     never(
+      'midtraining-on-evaluation',
+      '^src/midtraining',
+      '^src/(?!midtraining|evaluation|engine|errors)',
+      'mid-training knows nothing of runs or VS Code',
+    ),
+    never(
       'catalog-knows-files',
       '^src/catalog',
       '^src/(?!catalog|engine|evaluation|errors)',

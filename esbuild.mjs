@@ -5,7 +5,8 @@
  *     node esbuild.mjs [--production] [--watch] [--outdir=FOLDER]
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { createRequire } from 'node:module';
+import { basename, join } from 'node:path';
 import { build, context } from 'esbuild';
 
 const production = process.argv.includes('--production');
@@ -23,6 +24,15 @@ const webviews = ['results'];
 /** Python that is run as files. */
 const python = 'src/evaluation/executor/python';
 
+/** Files that web-tree-sitter and its grammar load beside the bundle. */
+const wasm = ['web-tree-sitter/web-tree-sitter.wasm', 'tree-sitter-python/tree-sitter-python.wasm'];
+
+function copyWasm() {
+  mkdirSync(outdir, { recursive: true });
+  const { resolve } = createRequire(import.meta.url);
+  for (const file of wasm) cpSync(resolve(file), join(outdir, basename(file)));
+}
+
 function copyPython() {
   const target = join(outdir, 'python');
   rmSync(target, { recursive: true, force: true });
@@ -39,10 +49,11 @@ const common = {
   logLevel: 'warning',
   plugins: [
     {
-      name: 'copy-python-and-say-sizes',
+      name: 'copy-files-and-say-sizes',
       setup(bundle) {
         bundle.onEnd(({ metafile }) => {
           copyPython();
+          copyWasm();
           for (const [path, { bytes }] of Object.entries(metafile?.outputs ?? {})) {
             if (!path.endsWith('.map')) console.log(`${path}  ${(bytes / 1000).toFixed(0)} kB`);
           }

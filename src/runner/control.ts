@@ -29,8 +29,8 @@ export class Control {
     return this.#resume !== null;
   }
 
-  /** Steps done before something that is set now holds; null where nothing can be set. */
-  get step(): number | null {
+  /** Steps that are done before something that is set now holds; null where nothing can be set. */
+  stepsBefore(): number | null {
     return null;
   }
 

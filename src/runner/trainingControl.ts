@@ -13,7 +13,7 @@ export class TrainingControl extends Control {
   #savesAtStop = false;
   #wake: () => void = () => undefined;
 
-  override get step(): number | null {
+  override stepsBefore(): number | null {
     return this.#step;
   }
 

@@ -88,7 +88,7 @@ async function serve(folder: string, description: RunDescription, serving: Servi
   const training = description.kind === 'training' ? new TrainingControl() : null;
   const control = training ?? new Control();
   const onControl = (verb: Verb, client: string, detail: string, settings?: Settings): void => {
-    const { step } = control;
+    const step = control.stepsBefore();
     const set = verb === 'set' && settings !== undefined && step !== null ? { settings, step } : {};
     tell({ type: 'control', verb, client, detail, ...set });
   };

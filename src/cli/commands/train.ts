@@ -64,26 +64,19 @@ const phases: Partial<Record<Phase, string>> = {
 /** A listener that shows what a run tells. */
 function shower(output: Output): (event: RunEvent) => void {
   return (event) => {
-    switch (event.type) {
-      case 'phase': {
-        const text = phases[event.phase];
-        if (text !== undefined) output.note(text);
-        return;
-      }
-      case 'note':
-        if (event.level === 'warning') output.warning(event.text);
-        else output.note(event.text);
-        return;
-      case 'control':
-        output.note(`${event.verb} (${event.client}): ${event.detail}`);
-        return;
-      case 'metric': {
-        const { step, steps, heldOutLoss } = event;
-        if (heldOutLoss !== null) output.note(`Step ${step}: held-out loss ${heldOutLoss.toFixed(4)}`);
-        output.data(event);
-        output.progress({ title: 'Training', done: step, total: steps, unit: 'steps', detail: detailOf(event) });
-        return;
-      }
+    if (event.type === 'phase') {
+      const text = phases[event.phase];
+      if (text !== undefined) output.note(text);
+    } else if (event.type === 'note') {
+      if (event.level === 'warning') output.warning(event.text);
+      else output.note(event.text);
+    } else if (event.type === 'control') {
+      output.note(`${event.verb} (${event.client}): ${event.detail}`);
+    } else if (event.type === 'metric') {
+      const { step, steps, heldOutLoss } = event;
+      if (heldOutLoss !== null) output.note(`Step ${step}: held-out loss ${heldOutLoss.toFixed(4)}`);
+      output.data(event);
+      output.progress({ title: 'Training', done: step, total: steps, unit: 'steps', detail: detailOf(event) });
     }
   };
 }

@@ -27,8 +27,8 @@ export function negate(graph: Graph, x: Value): Value {
   return one(graph, 'Neg', [x], x.shape);
 }
 
-export function exp(graph: Graph, x: Value): Value {
-  return one(graph, 'Exp', [x], x.shape);
+export function log(graph: Graph, x: Value): Value {
+  return one(graph, 'Log', [x], x.shape);
 }
 
 export function sigmoid(graph: Graph, x: Value): Value {
@@ -59,6 +59,12 @@ export function rmsScale(graph: Graph, x: Value, width: number, epsilon: number)
   );
 }
 
+/** Over the last axis, which stays as size 1. */
+export function reduceMax(graph: Graph, x: Value): Value {
+  const inputs = [x, graph.constant('int64', [-1])];
+  return one(graph, 'ReduceMax', inputs, x.shape.with(-1, 1), { attributes: { keepdims: 1 } });
+}
+
 /** Where `condition` (bool) holds a, else b. */
 export function where(graph: Graph, condition: Value, a: Value, b: Value): Value {
   const shape = broadcast(condition.shape, broadcast(a.shape, b.shape));
@@ -68,11 +74,6 @@ export function where(graph: Graph, condition: Value, a: Value, b: Value): Value
 /** The comparisons and conjunctions of NumPy's rule, as bool. */
 export function logical(graph: Graph, operator: 'Equal' | 'GreaterOrEqual' | 'And', a: Value, b: Value): Value {
   return graph.node(operator, [a, b], [{ type: 'bool', shape: broadcast(a.shape, b.shape) }])[0]!;
-}
-
-/** Along the last axis. */
-export function logSoftmax(graph: Graph, x: Value): Value {
-  return one(graph, 'LogSoftmax', [x], x.shape);
 }
 
 /** From each row of x [rows, n] the elements at `indices` [rows, k]: [rows, k]. */

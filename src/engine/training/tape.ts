@@ -5,16 +5,15 @@
  * Knows nothing of models, of losses or of the runtime.
  */
 import type { Graph, Value } from '../onnx/graph.ts';
-import { add, mul, slice } from '../onnx/operators.ts';
+import { add, mul, reshape, slice } from '../onnx/operators.ts';
 
-/** Where a rule puts what flows into one input of its operator. */
+/** Where a rule puts what flows into one input of its operator. Nothing is laid where the input depends on no parameter. */
 export interface GradientSink {
-  /** False where the input depends on no parameter: then nothing need be computed for it. */
   readonly wanted: boolean;
-  /** Adds a contribution of the input's shape. */
-  add(contribution: Value): void;
-  /** For operators that can add while they compute: gives the sum so far (null: none yet), takes the new one. */
-  accumulate(plus: (sum: Value | null) => Value): void;
+  /** Adds a contribution of the input's shape; `lay` puts its nodes into the graph. */
+  add(lay: () => Value): void;
+  /** For operators that can add while they compute: `lay` is given the sum so far (null: none yet) and gives the new one. */
+  accumulate(lay: (sum: Value | null) => Value): void;
 }
 
 /** @param dy gradient of the operator's output; @param sinks one for each input, in their order */
@@ -31,7 +30,10 @@ export class Tape {
   /** The device has FusedMatMul (see `operators/product.ts`). */
   readonly fusedMatMul: boolean;
   #entries: Entry[] = [];
+  readonly #parameters = new Set<Value>();
   readonly #tracked = new Set<Value>();
+  /** Lays what flows into parameters. */
+  #deferred: (() => void)[] = [];
   readonly #sums = new Map<Value, Value>();
 
   constructor(graph: Graph, { fusedMatMul }: { readonly fusedMatMul: boolean }) {
@@ -41,6 +43,7 @@ export class Tape {
 
   /** Declares a value whose gradient will be asked for. */
   track(parameter: Value): Value {
+    this.#parameters.add(parameter);
     this.#tracked.add(parameter);
     return parameter;
   }
@@ -66,12 +69,13 @@ export class Tape {
     const [output] = this.#recording(() => build(x));
     if (!this.#tracked.has(output)) return output;
     const rule: GradientRule = (dy, dx) => {
-      const input = this.#later(x, dy);
-      if (dx.wanted) this.track(input);
+      // Else ONNX Runtime finds that it has computed the same before, and keeps that instead.
+      const input = this.after(x, dy);
+      if (dx.wanted) this.#tracked.add(input);
       const [again, entries] = this.#recording(() => build(input));
       this.seed(again, dy);
       this.#sweep(entries);
-      if (dx.wanted) dx.add(this.#sums.get(input)!);
+      dx.add(() => this.#sums.get(input)!);
     };
     this.#entries.push({ output, inputs: [x], rule });
     return output;
@@ -79,7 +83,18 @@ export class Tape {
 
   /** Gradient of the loss that is known already: where the backward pass begins. */
   seed(value: Value, gradient: Value): void {
-    this.#sink(value).add(gradient);
+    this.#accumulate(value, (sum) => this.#plus(sum, gradient));
+  }
+
+  /**
+   * `x`, but not before `y` is there: for results that would take memory for nothing if they were computed early. As ONNX has
+   * no such order, it is x + 0 * (an element of y).
+   */
+  after(x: Value, y: Value): Value {
+    let first = y;
+    for (let axis = 0; axis < y.shape.length; axis++) first = slice(this.graph, first, axis, 0, 1);
+    const one = reshape(this.graph, first, [1], [1]);
+    return add(this.graph, x, mul(this.graph, one, this.graph.constant('float32', 0)));
   }
 
   /**
@@ -90,6 +105,10 @@ export class Tape {
   gradients(values: readonly Value[]): Value[] {
     this.#sweep(this.#entries);
     this.#entries = [];
+    // ONNX Runtime begins with the last node that nobody uses. So the gradients that are ready first are laid last: else it
+    // would go through the whole backward pass first, and keep for them what every layer has computed.
+    for (const lay of this.#deferred.toReversed()) lay();
+    this.#deferred = [];
     return values.map((value) => {
       const gradient = this.#sums.get(value);
       if (gradient === undefined) throw new Error(`The loss does not depend on ${value.name}.`);
@@ -115,31 +134,35 @@ export class Tape {
     return [result, recorded];
   }
 
-  /**
-   * `x`, but not before `dy` is there. What is computed again must depend on the backward pass: else ONNX Runtime finds that
-   * it has computed the same before and keeps that instead.
-   */
-  #later(x: Value, dy: Value): Value {
-    let first = dy;
-    for (let axis = 0; axis < dy.shape.length; axis++) first = slice(this.graph, first, axis, 0, 1);
-    return add(this.graph, x, mul(this.graph, first, this.graph.constant('float32', 0)));
-  }
-
   #sink(value: Value): GradientSink {
-    const accumulate = (plus: (sum: Value | null) => Value): void => {
-      const sum = plus(this.#sums.get(value) ?? null);
-      if (sum.shape.join() !== value.shape.join()) {
-        throw new Error(`The gradient of ${value.name} [${value.shape.join()}] has shape [${sum.shape.join()}].`);
-      }
-      this.#sums.set(value, sum);
+    const wanted = this.#tracked.has(value);
+    const accumulate = (lay: (sum: Value | null) => Value): void => {
+      if (!wanted) return;
+      if (!this.#parameters.has(value)) this.#accumulate(value, lay);
+      else
+        this.#deferred.push(() => {
+          this.#accumulate(value, lay);
+        });
     };
     return {
-      wanted: this.#tracked.has(value),
+      wanted,
       accumulate,
-      add: (contribution) => {
-        accumulate((sum) => (sum === null ? contribution : add(this.graph, sum, contribution)));
+      add: (lay) => {
+        accumulate((sum) => this.#plus(sum, lay()));
       },
     };
+  }
+
+  #accumulate(value: Value, lay: (sum: Value | null) => Value): void {
+    const sum = lay(this.#sums.get(value) ?? null);
+    if (sum.shape.join() !== value.shape.join()) {
+      throw new Error(`The gradient of ${value.name} [${value.shape.join()}] has shape [${sum.shape.join()}].`);
+    }
+    this.#sums.set(value, sum);
+  }
+
+  #plus(sum: Value | null, contribution: Value): Value {
+    return sum === null ? contribution : add(this.graph, sum, contribution);
   }
 }
 

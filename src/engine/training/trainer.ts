@@ -114,7 +114,13 @@ export class Trainer {
       const graphOptions = { ...options, checkpointing: options.checkpointing ?? false, gradients, fusedMatMul: true };
       const { session } = await createSession(
         (external) => buildTrainingGraph(config, weights, graphOptions, external),
-        { executionProviders: ['cpu'], intraOpNumThreads: threads, interOpNumThreads: 1, executionMode: 'sequential' },
+        {
+          executionProviders: ['cpu'],
+          intraOpNumThreads: threads,
+          interOpNumThreads: 1,
+          executionMode: 'sequential',
+          enableMemPattern: false, // it allots all activations once more at the second run, and saves some 5 % of the time
+        },
       );
       return session;
     };
@@ -268,7 +274,8 @@ export class Trainer {
     const tokens = rows * length;
     const loss = new ort.Tensor('float32', new Float32Array(1), []);
     const losses = new ort.Tensor('float32', new Float32Array(tokens), [tokens]);
-    await session.run(
+    const fetches = { [TRAINING.loss]: loss, [TRAINING.tokenLosses]: losses, ...gradients };
+    const results = await session.run(
       {
         ...this.#feeds,
         [TRAINING.ids]: new ort.Tensor('int32', micro.ids, [tokens]),
@@ -278,8 +285,9 @@ export class Trainer {
         [TRAINING.segments]: new ort.Tensor('int32', micro.segments, [rows, length]),
         [TRAINING.positions]: new ort.Tensor('int32', micro.positions, [rows, length]),
       },
-      { [TRAINING.loss]: loss, [TRAINING.tokenLosses]: losses, ...gradients },
+      fetches,
     );
+    discardCopies(results, fetches);
     const real = Math.min(tokens, tokenLosses.length - first * length);
     tokenLosses.set(losses.data.subarray(0, real), first * length);
     return loss.data[0]!;
@@ -306,6 +314,21 @@ export class Trainer {
     }
     if (!(weight > 0)) throw new RangeError('The batch has no target with a weight.');
     return { weight, tokens };
+  }
+}
+
+/**
+ * Frees the copies that onnxruntime-node 1.30 makes of outputs that have their place already, at once: they would wait for
+ * the garbage collector, as many bytes as the parameters have.
+ */
+function discardCopies(
+  results: ort.InferenceSession.OnnxValueMapType,
+  fetches: Readonly<Record<string, ort.Tensor>>,
+): void {
+  const bufferOf = (tensor: ort.Tensor): ArrayBufferLike => (tensor.data as Float32Array).buffer;
+  for (const [name, place] of Object.entries(fetches)) {
+    const buffer = bufferOf(results[name]!);
+    if (buffer !== bufferOf(place)) structuredClone(null, { transfer: [buffer as ArrayBuffer] });
   }
 }
 

@@ -117,9 +117,9 @@ export function attention(tape: Tape, q: Value, k: Value, v: Value, blocks: read
       if (dq.wanted) dQueries.push(product(tape, dScores, keys, { alpha }));
       if (dk.wanted) dKeys.push(product(tape, dScores, queries[i]!, { transposeA: true, alpha }));
     });
-    if (dq.wanted) dq.add(whole(dQueries));
-    if (dk.wanted) dk.add(sumOfPrefixes(tape, dKeys, blocks));
-    if (dv.wanted) dv.add(sumOfPrefixes(tape, dValues, blocks));
+    dq.add(() => whole(dQueries));
+    dk.add(() => sumOfPrefixes(tape, dKeys, blocks));
+    dv.add(() => sumOfPrefixes(tape, dValues, blocks));
   });
 }
 

@@ -6,14 +6,15 @@
 import type { Value } from '../../onnx/graph.ts';
 import {
   concat,
-  exp,
   gather,
   gatherInRows,
-  logSoftmax,
+  log,
   mul,
   negate,
+  reduceMax,
   reduceSum,
   reshape,
+  softmax,
   split,
   sub,
 } from '../../onnx/operators.ts';
@@ -62,18 +63,26 @@ export function crossEntropy(
   const losses: Value[] = [];
   const dHidden: Value[] = [];
   let dHead: Value | null = null;
-  for (const [i, h] of hiddenParts.entries()) {
+  let previous: Value | null = null; // what each chunk waits for
+  for (const [i, part] of hiddenParts.entries()) {
     const ids = targetParts[i]!;
-    const share = shareParts[i]!;
-    const logs = logSoftmax(graph, product(tape, h, head, { transposeB: true }));
-    losses.push(negate(graph, gatherInRows(graph, logs, reshape(graph, ids, [-1, 1], [sizes[i]!, 1]))));
-    if (!tape.wants(hidden) && !tape.wants(head)) continue;
-    const probabilities = exp(graph, logs);
+    const h: Value = previous === null ? part : tape.after(part, previous);
+    const logits = product(tape, h, head, { transposeB: true });
+    const probabilities = softmax(graph, logits);
+    // log sum exp of the logits, from the largest: its probability is at least 1 / vocabulary, so its logarithm is exact.
+    const normalizer = sub(graph, reduceMax(graph, logits), log(graph, reduceMax(graph, probabilities)));
+    const ofTarget = gatherInRows(graph, logits, reshape(graph, ids, [-1, 1], [sizes[i]!, 1]));
+    const loss = sub(graph, normalizer, ofTarget);
+    losses.push(loss);
+    const share = tape.after(shareParts[i]!, loss); // else the logits would be kept for it
+    previous = loss;
     if (tape.wants(hidden)) {
-      dHidden.push(mul(graph, share, sub(graph, product(tape, probabilities, head), gather(graph, head, ids))));
+      const ofHead = sub(graph, product(tape, probabilities, head), gather(graph, head, ids));
+      dHidden.push((previous = mul(graph, share, ofHead)));
     }
     if (tape.wants(head)) {
       dHead = plusProduct(tape, dHead, probabilities, mul(graph, share, h), { transposeA: true });
+      previous = dHead;
     }
   }
   if (dHidden.length > 0) tape.seed(hidden, joined(dHidden));

@@ -7,16 +7,16 @@ import type { Tape } from '../tape.ts';
 
 export function add(tape: Tape, a: Value, b: Value): Value {
   return tape.record(addNode(tape.graph, a, b), [a, b], (dy, da, db) => {
-    if (da.wanted) da.add(sumTo(tape, dy, a));
-    if (db.wanted) db.add(sumTo(tape, dy, b));
+    da.add(() => sumTo(tape, dy, a));
+    db.add(() => sumTo(tape, dy, b));
   });
 }
 
 export function mul(tape: Tape, a: Value, b: Value): Value {
   const { graph } = tape;
   return tape.record(mulNode(graph, a, b), [a, b], (dy, da, db) => {
-    if (da.wanted) da.add(sumTo(tape, mulNode(graph, dy, b), a));
-    if (db.wanted) db.add(sumTo(tape, mulNode(graph, dy, a), b));
+    da.add(() => sumTo(tape, mulNode(graph, dy, b), a));
+    db.add(() => sumTo(tape, mulNode(graph, dy, a), b));
   });
 }
 

@@ -6,7 +6,7 @@ import { sizesOf, type Tape } from '../tape.ts';
 /** [rows * length, heads * headSize] to [rows, heads, length, headSize]. */
 export function splitHeads(tape: Tape, x: Value, rows: number, headSize: number): Value {
   return tape.record(split(tape, x, rows, headSize), [x], (dy, dx) => {
-    dx.add(merge(tape, dy));
+    dx.add(() => merge(tape, dy));
   });
 }
 
@@ -14,7 +14,7 @@ export function splitHeads(tape: Tape, x: Value, rows: number, headSize: number)
 export function mergeHeads(tape: Tape, x: Value): Value {
   const [rows, , , headSize] = sizesOf(x);
   return tape.record(merge(tape, x), [x], (dy, dx) => {
-    dx.add(split(tape, dy, rows!, headSize!));
+    dx.add(() => split(tape, dy, rows!, headSize!));
   });
 }
 

@@ -12,8 +12,8 @@ import { plusProduct, product } from './product.ts';
 export function linear(tape: Tape, x: Value, weight: Value): Value {
   const y = product(tape, x, weight, { transposeB: true });
   return tape.record(y, [x, weight], (dy, dx, dw) => {
-    if (dx.wanted) dx.accumulate((sum) => plusProduct(tape, sum, dy, weight));
-    if (dw.wanted) dw.accumulate((sum) => plusProduct(tape, sum, dy, x, { transposeA: true }));
+    dx.accumulate((sum) => plusProduct(tape, sum, dy, weight));
+    dw.accumulate((sum) => plusProduct(tape, sum, dy, x, { transposeA: true }));
   });
 }
 
@@ -25,7 +25,7 @@ export function plusLowRank(tape: Tape, y: Value, x: Value, a: Value, b: Value, 
   const narrow = linear(tape, x, a);
   const sum = plusProduct(tape, y, narrow, b, { transposeB: true, alpha: scale });
   return tape.record(sum, [y, narrow, b], (dy, dBase, dNarrow, dB) => {
-    if (dBase.wanted) dBase.add(dy);
+    dBase.add(() => dy);
     dNarrow.accumulate((before) => plusProduct(tape, before, dy, b, { alpha: scale }));
     dB.accumulate((before) => plusProduct(tape, before, dy, narrow, { transposeA: true, alpha: scale }));
   });

@@ -15,11 +15,12 @@ export function rmsNorm(tape: Tape, x: Value, weight: Value, epsilon: number): V
     const width = sizesOf(x).at(-1)!;
     const scale = rmsScale(graph, x, width, epsilon); // the node's own is not written on WebGPU (onnxruntime 1.30)
     const unit = mul(graph, x, scale);
-    if (dw.wanted) dw.add(reduceSum(graph, mul(graph, dy, unit), [0], { keep: false }));
-    if (!dx.wanted) return;
-    const g = mul(graph, dy, weight);
-    const total = reduceSum(graph, mul(graph, g, unit), [-1], { keep: true });
-    const mean = mul(graph, total, graph.constant('float32', 1 / width));
-    dx.add(mul(graph, scale, sub(graph, g, mul(graph, unit, mean))));
+    dw.add(() => reduceSum(graph, mul(graph, dy, unit), [0], { keep: false }));
+    dx.add(() => {
+      const g = mul(graph, dy, weight);
+      const total = reduceSum(graph, mul(graph, g, unit), [-1], { keep: true });
+      const mean = mul(graph, total, graph.constant('float32', 1 / width));
+      return mul(graph, scale, sub(graph, g, mul(graph, unit, mean)));
+    });
   });
 }

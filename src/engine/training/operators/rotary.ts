@@ -18,6 +18,6 @@ export interface Rotation {
 export function rotary(tape: Tape, x: Value, { positions, cos, sin, minusSin }: Rotation): Value {
   const heads = sizesOf(x)[1]!;
   return tape.record(rotaryNode(tape.graph, x, positions, cos, sin, heads), [x], (dy, dx) => {
-    dx.add(rotaryNode(tape.graph, dy, positions, cos, minusSin!, heads));
+    dx.add(() => rotaryNode(tape.graph, dy, positions, cos, minusSin!, heads));
   });
 }

@@ -13,9 +13,10 @@ export function siluGate(tape: Tape, gate: Value, up: Value): Value {
   const s = sigmoid(graph, gate);
   const a = mul(graph, gate, s);
   return tape.record(mul(graph, a, up), [gate, up], (dy, dGate, dUp) => {
-    if (dUp.wanted) dUp.add(mul(graph, dy, a));
-    if (!dGate.wanted) return;
-    const slope = add(graph, s, sub(graph, a, mul(graph, a, s)));
-    dGate.add(mul(graph, mul(graph, dy, up), slope));
+    dUp.add(() => mul(graph, dy, a));
+    dGate.add(() => {
+      const slope = add(graph, s, sub(graph, a, mul(graph, a, s)));
+      return mul(graph, mul(graph, dy, up), slope);
+    });
   });
 }

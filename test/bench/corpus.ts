@@ -43,14 +43,15 @@ async function main(folder: string, model: string, benchmarkFiles: readonly stri
     const { user, system } = process.cpuUsage(cpu);
     const seconds = (performance.now() - started) / 1000;
     console.log(JSON.stringify(report, null, 1));
-    const { train, heldOut, close } = await openTokenStore(join(store, 'corpus'), model);
+    const opened = await openTokenStore(join(store, 'corpus'), model);
+    const { train, heldOut } = opened;
     for (const [name, side] of Object.entries({ train, heldOut })) {
       for (const rowLength of [1024, 2048]) {
         const rows = new TrainingRows(side, { rowLength, seed: 0, endTokenId: 0, paddingTokenId: 0 });
         console.log(name, rowLength, JSON.stringify(rows.epochSize()));
       }
     }
-    await close();
+    await opened.close();
     const round = (value: number): string => value.toFixed(1);
     console.log(
       `${round(seconds)} s wall, ${round((user + system) / 1e6)} s CPU, of it ${round(encoding / 1000)} s encoding; ` +

@@ -1,7 +1,7 @@
 /**
  * From documents to the snippets of a corpus: filtered, cut, deduplicated, decontaminated, and each on its side of the
  * held-out split; with an account of all that was left out. A stream: what is kept in memory grows with the number of
- * snippets (some 500 bytes each, for finding duplicates), not with their texts.
+ * snippets (up to a kilobyte each, for finding duplicates), not with their texts.
  * Knows nothing of where documents come from or of what is done with the snippets.
  */
 import type { Parser } from 'web-tree-sitter';

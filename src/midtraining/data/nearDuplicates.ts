@@ -25,7 +25,7 @@ const { masks, factors } = (() => {
   };
 })();
 
-/** Holds about 400 bytes for each text that was new: 400 MB for a million. */
+/** Holds 500 to 1,000 bytes for each text that was new: up to a gigabyte for a million. */
 export class NearDuplicates {
   readonly #threshold: number;
   readonly #buckets = new Buckets();

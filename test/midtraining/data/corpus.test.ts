@@ -103,7 +103,7 @@ describe('a preview', () => {
   });
 });
 
-it('a prepared corpus holds what the preview said, the held-out side by file, whatever files are added', async () => {
+it('a prepared corpus holds what the preview said, and takes the place of an older one only when it is whole', async () => {
   const stores = mkdtempSync(join(tmpdir(), 'midtrain-prepared-'));
   const prepare = { ...options(), tokenizer: 'words', vocabularySize: 65_536, folder: join(stores, 'corpus') };
   const { report, train, heldOut } = await prepareCorpus(prepare);
@@ -160,6 +160,7 @@ it('reads 100 MB without keeping their texts', async () => {
   const collect = runInNewContext('gc') as () => void;
   const megabyte = 1e6;
   const held: number[] = [];
+  const resident: number[] = [];
   let characters = 0;
   const documents = async function* (): AsyncGenerator<SourceDocument> {
     for (let file = 0; characters < 100 * megabyte; file++) {
@@ -172,8 +173,9 @@ it('reads 100 MB without keeping their texts', async () => {
       await Promise.resolve();
       if (characters >= (held.length + 1) * 10 * megabyte) {
         collect();
-        const { heapUsed, external } = process.memoryUsage();
+        const { heapUsed, external, rss } = process.memoryUsage();
         held.push((heapUsed + external) / megabyte);
+        resident.push(rss / megabyte);
       }
     }
   };
@@ -184,6 +186,7 @@ it('reads 100 MB without keeping their texts', async () => {
   expect(snippets).toBeGreaterThan(30);
   expect(held.length).toBe(10);
   expect(held.at(-1)! - held[1]!).toBeLessThan(10);
+  expect(resident.at(-1)! - resident[1]!).toBeLessThan(50);
 });
 
 it('finds the grammar beside a bundle', async () => {

@@ -49,13 +49,12 @@ const metricSchema = v.object({
   /** Steps done, of how many; 0 is the model before training. A step that comes twice was done again after a kill. */
   step: count,
   steps: count,
-  /** Mean of the step's targets before its update, in nats; null at step 0. */
+  /** Of the step: the mean of its targets before the update, in nats, the rate, and the norm before clipping; null at step 0. */
   loss: v.nullable(v.number()),
+  learningRate: v.nullable(amount),
+  gradientNorm: v.nullable(amount),
   /** Of the held-out side after the step; null where it was not taken. */
   heldOutLoss: v.nullable(v.number()),
-  learningRate: amount,
-  /** Global norm before clipping. */
-  gradientNorm: amount,
   /** Targets trained on so far, and their rate in this step. */
   tokens: count,
   tokensPerSecond: amount,

@@ -275,8 +275,8 @@ class Training {
       steps: this.#config.steps,
       loss: result?.loss ?? null,
       heldOutLoss: this.#progress.heldOutLoss,
-      learningRate: result?.learningRate ?? 0,
-      gradientNorm: result?.gradientNorm ?? 0,
+      learningRate: result?.learningRate ?? null,
+      gradientNorm: result?.gradientNorm ?? null,
       tokens: this.#progress.tokens,
       tokensPerSecond: result === null ? 0 : result.tokens / result.seconds,
     };

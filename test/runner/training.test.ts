@@ -13,7 +13,7 @@ import { openTokenStore } from '../../src/midtraining/data/tokenStore.ts';
 import { TrainingRows } from '../../src/midtraining/data/trainingRows.ts';
 import { nextTokenBatch } from '../../src/midtraining/nextTokenPrediction.ts';
 import type { RunEvent } from '../../src/runner/events.ts';
-import { readDescription, readEvents, runPaths, writeDescription } from '../../src/runner/runFolder.ts';
+import { EventLog, readDescription, readEvents, runPaths, writeDescription } from '../../src/runner/runFolder.ts';
 import { stateOf } from '../../src/runner/state.ts';
 import { createRun } from '../../src/runner/store.ts';
 import type { TrainingOutcome } from '../../src/runner/types.ts';
@@ -180,6 +180,28 @@ describe('what is wrong', () => {
     expect(stateOf(await eventsOf(folder))).toMatchObject({ status: 'failed' });
   });
 
+  it('a loss that rises far above the others ends it too', async () => {
+    const change = {
+      learningRate: 1e-4,
+      schedule: 'constant',
+      steps: 100_000,
+      evaluationInterval: 0,
+      checkpointInterval: 10,
+    };
+    const folder = await createRun(store, smallTraining(model, change));
+    await train(folder, (event, stop) => {
+      if (event.type === 'metric' && event.step === 20) stop();
+    });
+    // As the verb `set` would have left it: from the step after 20 on the rate is far too high.
+    const log = await EventLog.open(folder);
+    const settings = { learningRate: 30 };
+    await log.append({ type: 'control', verb: 'set', client: 'test', detail: '', settings, step: 20 }).written;
+    await log.close();
+    await expect(train(folder)).rejects.toThrow(
+      /after step \d+ the loss rose to [\d.]+, at a learning rate of 30\. The checkpoint of step 2\d is kept/,
+    );
+  });
+
   it('a checkpoint that is cut is refused, and the one before it goes on to the same losses', async () => {
     const folder = await createRun(store, smallTraining(model));
     await train(folder, (event, stop) => {
@@ -268,7 +290,7 @@ describe('the verbs on a live run', () => {
     expect(await run.control('set', false, { learningRate: 0.001 })).toMatchObject({ applied: true });
     expect(await run.control('resume')).toMatchObject({ applied: true });
     await expect.poll(step).toBeGreaterThan(held + 1);
-    const rates = async (): Promise<Map<number, number>> =>
+    const rates = async (): Promise<Map<number, number | null>> =>
       new Map(
         (await eventsOf(folder)).flatMap((event) =>
           event.type === 'metric' ? [[event.step, event.learningRate]] : [],

@@ -82,7 +82,7 @@ function shower(output: Output): (event: RunEvent) => void {
 }
 
 function detailOf({ loss, learningRate, tokensPerSecond }: MetricEvent): string {
-  if (loss === null) return '';
+  if (loss === null || learningRate === null) return '';
   return `loss ${loss.toFixed(3)} · rate ${learningRate.toPrecision(2)} · ${tokensPerSecond.toFixed(0)} tokens/s`;
 }
 

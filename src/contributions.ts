@@ -54,6 +54,7 @@ export const contextKeys = {
 /** `viewItem` of the trees' rows. A run's row has several, joined by spaces. */
 export const items = {
   run: 'run',
+  training: 'training',
   live: 'live',
   running: 'running',
   paused: 'paused',

@@ -2,6 +2,7 @@
  * Activation: builds the parts in order, nothing else. Reading the runs goes on after it.
  */
 import * as vscode from 'vscode';
+import { isEvaluation } from './client/followedRun.ts';
 import { type CommandId, commands, settings } from './contributions.ts';
 import { Midtrain } from './features/context.ts';
 import { activateBenchmarksTree } from './features/benchmarksTree.ts';
@@ -48,7 +49,10 @@ export function activate(context: vscode.ExtensionContext): Exports {
   context.subscriptions.push(log, midtrain);
   const panels = new ResultsPanels({
     extensionUri: context.extensionUri,
-    openRun: (folder) => midtrain.runs.find(folder),
+    openRun: async (folder) => {
+      const run = await midtrain.runs.find(folder);
+      return run !== null && isEvaluation(run) ? run : null;
+    },
     rerunProblem: (run, taskId) => {
       void vscode.commands.executeCommand(commands.runAgain, run.folder, taskId);
     },

@@ -105,6 +105,8 @@ const rows: Readonly<Record<string, readonly string[]>> = {
     `${items.run} ${items.live} ${items.paused}`,
     `${items.run} ${items.resumable}`,
     items.unreadable,
+    `${items.training} ${items.live} ${items.running}`,
+    `${items.training} ${items.resumable}`,
   ],
   [views.models]: [items.model, items.modelAbsent, items.modelNamed],
   [views.benchmarks]: [items.benchmark, items.benchmarkAbsent],
@@ -230,13 +232,15 @@ describe('when clauses', () => {
 
   it('give each row the commands that fit it', () => {
     const { pause, resume, stop, openResults, openRunFolder, runAgain, removeRun } = commands;
-    const [over, running, paused, resumable, unreadable] = rows[views.runs]!;
+    const [over, running, paused, resumable, unreadable, training, trainable] = rows[views.runs]!;
     const inline = (row: string | undefined): string[] => menuOf(views.runs, row!, true);
     expect(inline(over)).toEqual([openResults]);
     expect(inline(running)).toEqual([openResults, pause, stop].sort());
     expect(inline(paused)).toEqual([openResults, resume, stop].sort());
     expect(inline(resumable)).toEqual([openResults, resume].sort());
     expect(inline(unreadable)).toEqual([]);
+    expect(inline(training)).toEqual([pause, stop].sort());
+    expect(inline(trainable)).toEqual([resume]);
     const more = (row: string | undefined): string[] => menuOf(views.runs, row!, false);
     expect(more(over)).toEqual([openResults, openRunFolder, removeRun, runAgain].sort());
     expect(more(running)).toEqual([openResults, openRunFolder, runAgain].sort());

@@ -11,6 +11,7 @@ import { addModels } from './commands/models.ts';
 import { addRunner } from './commands/runner.ts';
 import { addSample } from './commands/sample.ts';
 import { addScore } from './commands/score.ts';
+import { addTrain } from './commands/train.ts';
 import { StoppedError } from '../runner/control.ts';
 import { createContext, type Run } from './context.ts';
 import { type ExitCode, exitCodes, exitCodesHelp } from './exitCodes.ts';
@@ -31,12 +32,12 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitCode>
     }
   };
   const program = new Command('midtrain')
-    .description('Evaluates code models on your own machine through ONNX Runtime.')
+    .description('Evaluates and trains code models on your own machine through ONNX Runtime.')
     .version(packageJson.version)
     .showHelpAfterError('("midtrain help" lists the commands, "midtrain help COMMAND" its options)')
     .addHelpText('after', `\n${exitCodesHelp}`)
     .exitOverride();
-  for (const add of [addEvaluate, addScore, addSample, addModels, addDoctor, addRunner]) add(program, run);
+  for (const add of [addEvaluate, addTrain, addScore, addSample, addModels, addDoctor, addRunner]) add(program, run);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

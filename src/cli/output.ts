@@ -70,6 +70,11 @@ export class Output {
     else this.#write('stderr', text);
   }
 
+  /** A row that only a program reads: nothing without `--json`. */
+  data(row: object): void {
+    if (this.json) this.#write('stdout', JSON.stringify(row));
+  }
+
   /** One line of what is going on. */
   note(text: string): void {
     if (this.json) this.#write('stdout', JSON.stringify({ type: 'note', level: 'info', text }));

@@ -8,7 +8,7 @@ export interface ProgressState {
   readonly title: string;
   readonly done: number;
   readonly total: number;
-  readonly unit: 'bytes' | 'samples';
+  readonly unit: 'bytes' | 'samples' | 'steps';
   /** What else is worth saying: `7 passed`. */
   readonly detail?: string;
 }
@@ -51,7 +51,7 @@ export function progressLine(state: ProgressState, rate: number | null, options:
   return options.bar ? `${title} ${'█'.repeat(filled)}${'░'.repeat(barWidth - filled)} ${parts}` : `${title}: ${parts}`;
 }
 
-/** Samples a second, or a minute where that reads better. */
+/** Samples or steps a second, or a minute where that reads better. */
 function formatRate(rate: number): string {
   return rate >= 1 ? `${rate.toFixed(1)}/s` : `${(rate * 60).toFixed(1)}/min`;
 }

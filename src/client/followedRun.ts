@@ -2,7 +2,7 @@
  * A run as whoever watches it sees it: what was asked for and how it stands, told again whenever that changes.
  * The Runs tree, the status bar and the panels all draw from this. Knows nothing of VS Code.
  */
-import type { RunDescription } from '../runner/runFolder.ts';
+import type { EvaluationDescription, RunDescription } from '../runner/runFolder.ts';
 import type { RunState } from '../runner/state.ts';
 
 export interface FollowedRun {
@@ -12,4 +12,13 @@ export interface FollowedRun {
   readonly state: RunState;
   /** Called after each change of `description` or `state`, at most some times a second. @returns how to stop it */
   onDidChange(listener: () => void): () => void;
+}
+
+/** An evaluation, the kind of run that has samples and results. */
+export interface FollowedEvaluation extends FollowedRun {
+  readonly description: EvaluationDescription;
+}
+
+export function isEvaluation<Run extends FollowedRun>(run: Run): run is Run & FollowedEvaluation {
+  return run.description.kind === 'evaluation';
 }

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
 import { ErrorCodes, type MessageConnection, ResponseError } from 'vscode-jsonrpc/node';
 import { UserError } from '../errors.ts';
-import { parseEvent, type RunEvent, type Verb } from '../runner/events.ts';
+import { parseEvent, type RunEvent, type Settings, type Verb } from '../runner/events.ts';
 import { type Holder, holderOf } from '../runner/lock.ts';
 import {
   connectionOver,
@@ -119,11 +119,11 @@ export class RunFollower implements FollowedRun {
   }
 
   /**
-   * Asks the run's process to do something; over another connection where one is lost, under the same id, so that it is done once.
+   * Asks the run's process to do something, with `settings` for `set`; over another connection where one is lost, under the same id, so that it is done once.
    * @throws UserError when no process works on it, it refuses, or it does not answer
    */
-  async control(verb: Verb, dryRun = false): Promise<ControlAnswer> {
-    const request = { id: randomUUID(), run: this.name, verb, dryRun };
+  async control(verb: Verb, dryRun = false, settings?: Settings): Promise<ControlAnswer> {
+    const request = { id: randomUUID(), run: this.name, verb, dryRun, settings };
     const late = performance.now() + this.#answerMilliseconds;
     while (performance.now() < late) {
       const connection = await this.#connected();

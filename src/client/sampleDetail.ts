@@ -12,7 +12,7 @@ import { loadBenchmark } from '../evaluation/benchmarks/index.ts';
 import { buildProgram, candidateOf, programMark } from '../evaluation/extraction.ts';
 import { buildPrompt, EXTRACTIONS, type Protocol, protocolsOf } from '../evaluation/protocols.ts';
 import type { Problem, Program } from '../evaluation/types.ts';
-import type { RunDescription } from '../runner/runFolder.ts';
+import type { EvaluationDescription } from '../runner/runFolder.ts';
 import { readPlaced } from './growingLines.ts';
 import type { ResultsFile } from './resultsFile.ts';
 import type { SamplesFile } from './samplesFile.ts';
@@ -102,7 +102,7 @@ export class BenchmarkLoader {
   #loaded: { readonly key: string; readonly benchmark: Promise<Benchmark> } | null = null;
 
   /** @throws UserError when it is not there or broken */
-  load({ request }: RunDescription): Promise<Benchmark> {
+  load({ request }: EvaluationDescription): Promise<Benchmark> {
     const { id, path } = request.benchmark;
     const key = JSON.stringify([id, path]);
     if (this.#loaded?.key === key) return this.#loaded.benchmark;
@@ -120,7 +120,7 @@ export class BenchmarkLoader {
 }
 
 export interface DetailSources {
-  readonly description: RunDescription;
+  readonly description: EvaluationDescription;
   readonly results: ResultsFile;
   readonly samples: SamplesFile;
   readonly benchmarks: BenchmarkLoader;
@@ -191,7 +191,7 @@ async function sampleRow(
 
 async function problemOf(
   benchmarks: BenchmarkLoader,
-  description: RunDescription,
+  description: EvaluationDescription,
   taskId: string,
   notes: string[],
 ): Promise<{ problem: Problem | null; problems: readonly Problem[] }> {
@@ -208,14 +208,14 @@ async function problemOf(
 }
 
 /** The run's own record; where it has none, today's of that name. */
-function protocolOf({ identity, request }: RunDescription): Protocol | null {
+function protocolOf({ identity, request }: EvaluationDescription): Protocol | null {
   const parsed = v.safeParse(protocolSchema, identity?.['protocol']);
   if (parsed.success) return parsed.output as unknown as Protocol;
   return protocolsOf(request.benchmark.id).find(({ id }) => id === request.protocol) ?? null;
 }
 
 function programOf(
-  { request }: RunDescription,
+  { request }: EvaluationDescription,
   protocol: Protocol | null,
   problem: Problem,
   sample: number,

@@ -3,6 +3,7 @@
  */
 import * as vscode from 'vscode';
 import { describePlan, type DownloadPlan, formatBytes } from '../catalog/plan.ts';
+import { isEvaluation } from '../client/followedRun.ts';
 import type { RunFollower } from '../client/runFollower.ts';
 import { commands } from '../contributions.ts';
 import { UserError } from '../errors.ts';
@@ -56,7 +57,8 @@ export function activateEvaluate(midtrain: Midtrain, chosen: (argument: unknown)
     await start(await askAll(remembered(), specOf(argument)));
   });
   register(midtrain, commands.runAgain, async (argument?: unknown, taskId?: unknown) => {
-    const run = chosen(argument) ?? (await askRun(midtrain, 'Run which one again?', () => true));
+    const run = chosen(argument) ?? (await askRun(midtrain, 'Run which one again?', isEvaluation));
+    if (!isEvaluation(run)) throw new UserError('A training goes on with Resume; start another from its config.');
     const { request } = run.description;
     // From the results panel: only the problem that is looked at.
     await startRun(midtrain, typeof taskId === 'string' ? { ...request, tasks: [taskId], limit: null } : request);
@@ -69,7 +71,7 @@ export function activateEvaluate(midtrain: Midtrain, chosen: (argument: unknown)
       await run.control('resume');
       return;
     }
-    await needProgramConsent(midtrain);
+    if (isEvaluation(run)) await needProgramConsent(midtrain);
     await midtrain.launch(run);
   });
 }

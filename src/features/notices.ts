@@ -3,6 +3,7 @@
  * `midtrain.notices` switches it off.
  */
 import * as vscode from 'vscode';
+import { isEvaluation } from '../client/followedRun.ts';
 import { commands } from '../contributions.ts';
 import { isLive, type RunStatus } from '../runner/state.ts';
 import type { Midtrain } from './context.ts';
@@ -13,11 +14,13 @@ export function activateNotices(midtrain: Midtrain): void {
   const seen = new Map<string, RunStatus>();
   midtrain.extension.subscriptions.push(
     midtrain.onDidChangeRuns(() => {
-      for (const { folder, state, description } of midtrain.runs.runs) {
+      for (const run of midtrain.runs.runs) {
+        const { folder, state, description } = run;
         const before = seen.get(folder);
         seen.set(folder, state.status);
         if (before === undefined || isOver(before) || !isOver(state.status)) continue;
-        void tell(folder, state.status, runTitle(description), runFigures(state), state.error);
+        const open = isEvaluation(run) ? RESULTS : FOLDER;
+        void tell(folder, state.status, runTitle(description), runFigures(state), state.error, open);
       }
     }),
   );
@@ -28,10 +31,20 @@ function isOver(status: RunStatus): boolean {
   return status !== 'asked' && !isLive({ status });
 }
 
-async function tell(folder: string, status: RunStatus, title: string, figures: string, error: string): Promise<void> {
+/** What there is to look at of a run: buttons with their commands. */
+const RESULTS = { title: 'Open Results', command: commands.openResults };
+const FOLDER = { title: 'Open Folder', command: commands.openRunFolder };
+
+async function tell(
+  folder: string,
+  status: RunStatus,
+  title: string,
+  figures: string,
+  error: string,
+  { title: open, command }: typeof RESULTS | typeof FOLDER,
+): Promise<void> {
   const { notices } = readSettings();
   if (notices === 'none') return;
-  const open = 'Open Results';
   const resume = 'Resume';
   let pressed: string | undefined;
   if (status === 'finished') {
@@ -41,6 +54,7 @@ async function tell(folder: string, status: RunStatus, title: string, figures: s
     const why = error.split('\n')[0] ?? '';
     pressed = await vscode.window.showErrorMessage(`${title} ${status}: ${why}`, resume, open);
   }
-  if (pressed === open) await vscode.commands.executeCommand(commands.openResults, folder);
+  if (pressed === open)
+    await vscode.commands.executeCommand(command, command === commands.openRunFolder ? { folder } : folder);
   if (pressed === resume) await vscode.commands.executeCommand(commands.resume, folder);
 }

@@ -2,17 +2,17 @@
  * What the head of a results panel says of a run: its score, how it stands, and the facts that make it comparable.
  * Pure; knows nothing of panels or of VS Code.
  */
-import type { FollowedRun } from '../client/followedRun.ts';
+import type { FollowedEvaluation } from '../client/followedRun.ts';
 import type { ResultsFile } from '../client/resultsFile.ts';
 import { BENCHMARKS } from '../evaluation/benchmarks/index.ts';
 import type { ScoreSummary } from '../runner/events.ts';
-import type { RunDescription } from '../runner/runFolder.ts';
+import type { EvaluationDescription } from '../runner/runFolder.ts';
 import { canResume } from '../runner/state.ts';
 import { type Action, type Header, VERDICTS } from '../webviews/results/messages.ts';
 import { duration, pace, runFigures, runTitle, runVariant } from './runLabels.ts';
 
 /** `now` is in milliseconds since 1970. */
-export function headerOf(run: FollowedRun, results: ResultsFile, now: number): Header {
+export function headerOf(run: FollowedEvaluation, results: ResultsFile, now: number): Header {
   const { state, description, folder } = run;
   const score = state.status === 'finished' && state.score !== null ? state.score : soFar(description, results);
   const speed = pace(state, now);
@@ -41,11 +41,11 @@ export function headerOf(run: FollowedRun, results: ResultsFile, now: number): H
   };
 }
 
-function soFar({ request }: RunDescription, results: ResultsFile): ScoreSummary {
+function soFar({ request }: EvaluationDescription, results: ResultsFile): ScoreSummary {
   return results.score(request.tasks, request.samples, BENCHMARKS[request.benchmark.id].size);
 }
 
-function actionsOf({ state }: FollowedRun): Action[] {
+function actionsOf({ state }: FollowedEvaluation): Action[] {
   const { status } = state;
   return [
     ...(status === 'running' ? ['pause' as const] : []),
@@ -57,7 +57,7 @@ function actionsOf({ state }: FollowedRun): Action[] {
 }
 
 /** Names and values, in the order in which they are shown. What is not known yet is left out. */
-export function factsOf({ description, state, folder }: FollowedRun): Header['facts'] {
+export function factsOf({ description, state, folder }: FollowedEvaluation): Header['facts'] {
   const { request, identity = {}, engine = {}, host = {}, created } = description;
   const { sampling } = request;
   const protocol = (identity['protocol'] ?? {}) as {

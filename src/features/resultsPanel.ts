@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
-import type { FollowedRun } from '../client/followedRun.ts';
+import type { FollowedEvaluation } from '../client/followedRun.ts';
 import { panels } from '../contributions.ts';
 import { messageOf } from '../errors.ts';
 import { type Action, parseSaved, type ToPanel } from '../webviews/results/messages.ts';
@@ -15,9 +15,9 @@ import { showSample } from './sampleDocuments.ts';
 export interface ResultsPanelsOptions {
   readonly extensionUri: vscode.Uri;
   /** Null where the folder holds no run that can be shown. */
-  readonly openRun: (folder: string) => Promise<FollowedRun | null>;
-  readonly rerunProblem: (run: FollowedRun, taskId: string) => void;
-  readonly act: (run: FollowedRun, action: Action) => void;
+  readonly openRun: (folder: string) => Promise<FollowedEvaluation | null>;
+  readonly rerunProblem: (run: FollowedEvaluation, taskId: string) => void;
+  readonly act: (run: FollowedEvaluation, action: Action) => void;
 }
 
 /**
@@ -49,7 +49,7 @@ export class ResultsPanels implements vscode.Disposable, vscode.WebviewPanelSeri
   }
 
   /** Shows the run's panel, and makes it where there is none. */
-  show(run: FollowedRun): void {
+  show(run: FollowedEvaluation): void {
     const there = this.#panels.get(run.folder);
     if (there !== undefined) {
       there.reveal();
@@ -88,7 +88,7 @@ export class ResultsPanels implements vscode.Disposable, vscode.WebviewPanelSeri
     for (const panel of [...this.#panels.values()]) panel.dispose();
   }
 
-  #fill(panel: vscode.WebviewPanel, run: FollowedRun): void {
+  #fill(panel: vscode.WebviewPanel, run: FollowedEvaluation): void {
     this.#panels.set(run.folder, panel);
     const { rerunProblem, act } = this.#options;
     const post = (message: ToPanel): void => {

@@ -3,7 +3,7 @@
  * It reads when the run says that something has happened, never on a clock. Knows nothing of VS Code, so that it can be
  * tested without one; what needs the editor is handed in.
  */
-import type { FollowedRun } from '../client/followedRun.ts';
+import type { FollowedEvaluation } from '../client/followedRun.ts';
 import { ResultsFile } from '../client/resultsFile.ts';
 import { BenchmarkLoader, type SampleDetail, sampleDetail } from '../client/sampleDetail.ts';
 import { SamplesFile } from '../client/samplesFile.ts';
@@ -26,7 +26,7 @@ const GATHER_MILLISECONDS = 150;
 const SCORE_MILLISECONDS = 1000;
 
 export class ResultsSession {
-  readonly #run: FollowedRun;
+  readonly #run: FollowedEvaluation;
   readonly #post: (message: ToPanel) => void;
   readonly #actions: SessionActions;
   readonly #results: ResultsFile;
@@ -43,7 +43,7 @@ export class ResultsSession {
   #listening = false;
   #closed = false;
 
-  constructor(run: FollowedRun, post: (message: ToPanel) => void, actions: SessionActions) {
+  constructor(run: FollowedEvaluation, post: (message: ToPanel) => void, actions: SessionActions) {
     this.#run = run;
     this.#post = post;
     this.#actions = actions;

@@ -3,6 +3,7 @@
  */
 import { dirname } from 'node:path';
 import * as vscode from 'vscode';
+import { type FollowedEvaluation, isEvaluation } from '../client/followedRun.ts';
 import { RunFollower } from '../client/runFollower.ts';
 import { commands } from '../contributions.ts';
 import { UserError } from '../errors.ts';
@@ -13,7 +14,7 @@ import { askRun } from './evaluate.ts';
 import { runTitle } from './runLabels.ts';
 
 /** Shows a run's results. */
-export type ShowResults = (run: RunFollower) => void;
+export type ShowResults = (run: RunFollower & FollowedEvaluation) => void;
 
 /** The run that a command was called with, as a row of the tree or by its folder. */
 export function runChosenBy(midtrain: Midtrain): (argument: unknown) => RunFollower | null {
@@ -38,7 +39,9 @@ export function activateRunCommands(midtrain: Midtrain, showResults: ShowResults
     await (await live(argument, 'Pause which run?')).control('pause');
   });
   register(midtrain, commands.openResults, async (argument?: unknown) => {
-    showResults(chosen(argument) ?? (await askRun(midtrain, 'Open the results of which run?', () => true)));
+    const run = chosen(argument) ?? (await askRun(midtrain, 'Open the results of which run?', isEvaluation));
+    if (!isEvaluation(run)) throw new UserError('A training has no results to open. Its folder has what came of it.');
+    showResults(run);
   });
   register(midtrain, commands.openRunFolder, async (argument?: unknown) => {
     const path = folderOf(argument) ?? (await askRun(midtrain, 'Open the folder of which run?', () => true)).folder;

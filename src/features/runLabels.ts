@@ -6,19 +6,28 @@ import type { Phase } from '../runner/events.ts';
 import type { RunDescription } from '../runner/runFolder.ts';
 import { isLive, type RunState } from '../runner/state.ts';
 
-/** `SmolLM2-135M-Instruct on HumanEval`, with the task where it is only one. */
+/** `SmolLM2-135M-Instruct on HumanEval`, with the task where it is only one; `style: SmolLM2-135M-Instruct` of a training. */
 export function runTitle(description: RunDescription): string {
-  return `${description.request.model.label} on ${runSubject(description)}`;
+  const { label } = description.request.model;
+  return description.kind === 'training'
+    ? `${runSubject(description)}: ${label}`
+    : `${label} on ${runSubject(description)}`;
 }
 
-/** What the model is evaluated on. */
-export function runSubject({ request: { benchmark, tasks } }: RunDescription): string {
+/** What the model is evaluated on, or the config that it is trained by. */
+export function runSubject(description: RunDescription): string {
+  if (description.kind === 'training') return `Training ${description.request.name}`;
+  const { benchmark, tasks } = description.request;
   return tasks?.length === 1 ? tasks[0]! : BENCHMARKS[benchmark.id].title;
 }
 
-/** `10 samples at 0.8, first 64`: what differs from one greedy sample of every problem. */
-export function runVariant({ request }: RunDescription): string {
-  const { samples, sampling, limit, protocol } = request;
+/** `10 samples at 0.8, first 64`: what differs from one greedy sample of every problem; or how it is trained. */
+export function runVariant(description: RunDescription): string {
+  if (description.kind === 'training') {
+    const { train, steps } = description.request.config;
+    return `${train === 'lora' ? 'LoRA' : 'full'}, ${steps} steps`;
+  }
+  const { samples, sampling, limit, protocol } = description.request;
   const parts = [
     ...(protocol === null ? [] : [protocol]),
     ...(samples === 1 && sampling.temperature === 0 ? [] : [`${samples} × at ${sampling.temperature}`]),
@@ -32,12 +41,17 @@ export const phaseWords: Record<Phase, string> = {
   load: 'loading the model',
   sample: 'sampling',
   judge: 'running programs',
+  prepare: 'reading the data',
+  train: 'training',
+  evaluate: 'taking the held-out loss',
+  save: 'saving',
 };
 
-/** The score, or how far it is, in a few words. */
+/** The score or the loss, or how far it is, in a few words. */
 export function runFigures(state: RunState): string {
-  const { status, progress, score, phase } = state;
+  const { status, progress, score, phase, metric } = state;
   if (status === 'asked') return 'not started';
+  if (metric !== null) return trainingFigures(state, metric);
   const best = score?.passAtK[0];
   const final = best === undefined ? '' : `pass@${best.k} ${percent(best.value)}`;
   if (status === 'finished') return final === '' ? 'finished, nothing judged' : final;
@@ -50,6 +64,15 @@ export function runFigures(state: RunState): string {
     return `fetching, ${percent(progress.bytes.done / Math.max(1, progress.bytes.total))}`;
   }
   return parts.filter((part) => part !== '').join(' · ');
+}
+
+/** `step 40 of 200 · loss 1.234 · training`. */
+function trainingFigures(state: RunState, { step, steps, loss }: NonNullable<RunState['metric']>): string {
+  const { status, phase } = state;
+  const figures = [`step ${step} of ${steps}`, ...(loss === null ? [] : [`loss ${loss.toFixed(3)}`])];
+  if (status === 'finished') return figures.join(' · ');
+  const words = status === 'running' && phase !== null ? phaseWords[phase] : status;
+  return (isLive(state) ? [...figures, words] : [words, ...figures]).join(' · ');
 }
 
 /** `pass@1 so far 8.3 %`, or '' before anything is judged. */

@@ -3,6 +3,7 @@
  */
 import * as vscode from 'vscode';
 import type { UnreadableRun } from '../client/runList.ts';
+import { isEvaluation } from '../client/followedRun.ts';
 import { RunFollower } from '../client/runFollower.ts';
 import { commands, contextKeys, items, views } from '../contributions.ts';
 import { isLive, type RunState } from '../runner/state.ts';
@@ -71,7 +72,7 @@ function runItem(midtrain: Midtrain, run: RunFollower): vscode.TreeItem {
   item.description = parts.filter((part) => part !== '').join(' · ');
   item.iconPath = starting ? new vscode.ThemeIcon('sync~spin') : iconOf(state);
   item.contextValue = [
-    items.run,
+    isEvaluation(run) ? items.run : items.training,
     ...(starting || isLive(state) ? [items.live] : []),
     ...(isLive(state) ? [state.status] : []),
     ...(midtrain.canResume(run) ? [items.resumable] : []),
@@ -80,7 +81,7 @@ function runItem(midtrain: Midtrain, run: RunFollower): vscode.TreeItem {
   item.accessibilityInformation = {
     label: spoken(runTitle(description), runVariant(description), state.status === 'finished' && 'finished', figures),
   };
-  item.command = { command: commands.openResults, title: 'Open Results', arguments: [run] };
+  if (isEvaluation(run)) item.command = { command: commands.openResults, title: 'Open Results', arguments: [run] };
   return item;
 }
 

@@ -8,7 +8,7 @@ import * as vscode from 'vscode';
 import { ResultsFile } from '../client/resultsFile.ts';
 import { BenchmarkLoader, type SampleDetail, sampleDetail } from '../client/sampleDetail.ts';
 import { SamplesFile } from '../client/samplesFile.ts';
-import { readDescription } from '../runner/runFolder.ts';
+import { readEvaluation } from '../runner/runFolder.ts';
 import { PARTS, type Part } from '../webviews/results/messages.ts';
 import { failingLines } from '../webviews/results/traceback.ts';
 import { joinedProgram, partOf } from './resultsSession.ts';
@@ -96,7 +96,7 @@ function addressOf(uri: vscode.Uri): Address {
 
 async function contentOf(uri: vscode.Uri): Promise<string> {
   const { folder, taskId, sample, part } = addressOf(uri);
-  const description = await readDescription(folder);
+  const description = await readEvaluation(folder);
   const results = new ResultsFile(folder);
   await results.update(() => undefined);
   const sources = { description, results, samples: new SamplesFile(folder), benchmarks: new BenchmarkLoader() };

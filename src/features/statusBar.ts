@@ -7,7 +7,7 @@ import { commands, settings, views } from '../contributions.ts';
 import { BENCHMARKS } from '../evaluation/benchmarks/index.ts';
 import { isLive } from '../runner/state.ts';
 import type { Midtrain } from './context.ts';
-import { duration, pace, phaseWords, runTitle, soFar } from './runLabels.ts';
+import { duration, pace, phaseWords, runFigures, runSubject, runTitle, soFar } from './runLabels.ts';
 import { readSettings, section } from './settings.ts';
 
 export function activateStatusBar(midtrain: Midtrain): void {
@@ -52,6 +52,7 @@ export function activateStatusBar(midtrain: Midtrain): void {
 export function statusText({ state, description }: Pick<RunFollower, 'state' | 'description'>, now: number): string {
   const { progress, status, phase, device } = state;
   const icon = status === 'paused' ? '$(debug-pause)' : '$(sync~spin)';
+  if (description.kind === 'training') return `${icon} ${runSubject(description)} · ${runFigures(state)}`;
   const title = BENCHMARKS[description.request.benchmark.id].title;
   const parts = [progress === null || progress.total === 0 ? title : `${title} ${progress.done}/${progress.total}`];
   if (status === 'paused') parts.push('paused');

@@ -1,8 +1,8 @@
 /**
  * The verbs on work that goes in steps: it asks `gate()` between two of them, and ends when `signal` says so.
- * Knows nothing of sockets or of what the work is.
+ * Knows nothing of sockets. As it stands it is an evaluation's; trainingControl.ts adds what training can do.
  */
-import type { Verb } from './events.ts';
+import type { Settings, Verb } from './events.ts';
 
 export interface ControlEffect {
   readonly applied: boolean;
@@ -20,7 +20,7 @@ export class Control {
   #resume: (() => void) | null = null;
   #paused: Promise<void> = Promise.resolve();
 
-  /** Aborted by `stop`. */
+  /** Aborted by `stop` and `stop-and-save`. */
   get signal(): AbortSignal {
     return this.#stop.signal;
   }
@@ -29,28 +29,33 @@ export class Control {
     return this.#resume !== null;
   }
 
+  /** Steps that are done before something that is set now holds; null where nothing can be set. */
+  stepsBefore(): number | null {
+    return null;
+  }
+
   /** Settles at once, or when a pause is over or the work is to stop. */
   gate(): Promise<void> {
     return this.#paused;
   }
 
   /** Does what the verb says, or with `dryRun` only tells. Repeated, it changes nothing and says so. */
-  apply(verb: Verb, dryRun = false): ControlEffect {
-    const effect = this.#effectOf(verb);
-    if (effect.applied && !dryRun) {
-      if (verb === 'pause') this.#paused = new Promise((resolve) => (this.#resume = resolve));
-      else this.#go();
-      if (verb === 'stop' || verb === 'stop-and-save') this.#stop.abort(new StoppedError('It was stopped.'));
-    }
+  apply(verb: Verb, dryRun = false, settings: Settings = {}): ControlEffect {
+    const effect = this.effectOf(verb, settings);
+    if (effect.applied && !dryRun) this.act(verb, settings);
     return effect;
   }
 
-  #go(): void {
-    this.#resume?.();
-    this.#resume = null;
+  protected act(verb: Verb, _settings: Settings): void {
+    if (verb === 'pause') this.#paused = new Promise((resolve) => (this.#resume = resolve));
+    else if (verb === 'resume') this.#go();
+    else if (verb === 'stop' || verb === 'stop-and-save') {
+      this.#stop.abort(new StoppedError('It was stopped.'));
+      this.#go();
+    }
   }
 
-  #effectOf(verb: Verb): ControlEffect {
+  protected effectOf(verb: Verb, _settings: Settings): ControlEffect {
     const stopping = this.signal.aborted;
     switch (verb) {
       case 'pause':
@@ -71,5 +76,10 @@ export class Control {
       case 'set':
         return { applied: false, detail: 'An evaluation keeps every sample as it comes and has nothing to set.' };
     }
+  }
+
+  #go(): void {
+    this.#resume?.();
+    this.#resume = null;
   }
 }

@@ -5,8 +5,11 @@
  */
 import * as v from 'valibot';
 
-/** What a run is at. Prompts are read and tokens sampled in turns, so both are `sample`; programs run beside them. */
-export const PHASES = ['fetch', 'load', 'sample', 'judge'] as const;
+/**
+ * What a run is at. Prompts are read and tokens sampled in turns, so both are `sample`; programs run beside them.
+ * `prepare` reads a training run's data, `evaluate` takes its held-out loss, `save` writes a checkpoint or the model.
+ */
+export const PHASES = ['fetch', 'load', 'sample', 'judge', 'prepare', 'train', 'evaluate', 'save'] as const;
 export type Phase = (typeof PHASES)[number];
 
 export const VERBS = ['pause', 'resume', 'stop', 'stop-and-save', 'checkpoint', 'set'] as const;
@@ -32,6 +35,31 @@ const progressSchema = v.object({
   bytes: v.optional(v.object({ done: amount, total: amount })),
 });
 
+/** What `set` may change while a run trains; what is left out stays. */
+export const settingsSchema = v.strictObject({
+  /** For the steps to come; null: back to the schedule. */
+  learningRate: v.optional(v.nullable(v.pipe(v.number(), v.gtValue(0), v.finite()))),
+  /** Steps between held-out losses; 0: none. */
+  evaluationInterval: v.optional(count),
+});
+export type Settings = v.InferOutput<typeof settingsSchema>;
+
+const metricSchema = v.object({
+  type: v.literal('metric'),
+  /** Steps done, of how many; 0 is the model before training. A step that comes twice was done again after a kill. */
+  step: count,
+  steps: count,
+  /** Of the step: the mean of its targets before the update, in nats, the rate, and the norm before clipping; null at step 0. */
+  loss: v.nullable(v.number()),
+  learningRate: v.nullable(amount),
+  gradientNorm: v.nullable(amount),
+  /** Of the held-out side after the step; null where it was not taken. */
+  heldOutLoss: v.nullable(v.number()),
+  /** Targets trained on so far, and their rate in this step. */
+  tokens: count,
+  tokensPerSecond: amount,
+});
+
 const intervalSchema = v.object({
   k: count,
   value: v.number(),
@@ -52,7 +80,8 @@ const scoreSchema = v.object({
   whyNotFinal: v.string(),
 });
 
-const secondsSchema = v.object({ load: amount, prefill: amount, decode: amount, execute: amount, total: amount });
+/** By what they went into; `total` is all of them. */
+const secondsSchema = v.objectWithRest({ total: amount }, amount);
 
 const bodySchema = v.variant('type', [
   /** A process has taken the run and its socket is bound. */
@@ -61,10 +90,19 @@ const bodySchema = v.variant('type', [
   /** The device with its precision, as used. */
   v.object({ type: v.literal('engine'), device: v.string() }),
   progressSchema,
+  metricSchema,
   /** Worth a line: why a device was not taken, a layer of the sandbox that is missing. */
   v.object({ type: v.literal('note'), level: v.picklist(['info', 'warning']), text: v.string() }),
   /** A verb that did something. `client` is who asked: `vscode`, `terminal`. */
-  v.object({ type: v.literal('control'), verb: v.picklist(VERBS), client: v.string(), detail: v.string() }),
+  v.object({
+    type: v.literal('control'),
+    verb: v.picklist(VERBS),
+    client: v.string(),
+    detail: v.string(),
+    /** Of `set`: what was set, and how many steps were done before it held. */
+    settings: v.optional(settingsSchema),
+    step: v.optional(count),
+  }),
   /** The last row of a launch. A later launch may follow, and goes on where this one ended. */
   v.object({
     type: v.literal('done'),
@@ -79,6 +117,7 @@ const bodySchema = v.variant('type', [
 /** What happened. */
 export type EventBody = v.InferOutput<typeof bodySchema>;
 export type ProgressEvent = v.InferOutput<typeof progressSchema>;
+export type MetricEvent = v.InferOutput<typeof metricSchema>;
 export type ScoreSummary = v.InferOutput<typeof scoreSchema>;
 
 /** What happened, its number (from 1) and when: milliseconds since 1970. */

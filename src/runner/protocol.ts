@@ -20,7 +20,7 @@ import {
   SocketMessageWriter,
 } from 'vscode-jsonrpc/node';
 import { UserError } from '../errors.ts';
-import { VERBS } from './events.ts';
+import { settingsSchema, VERBS } from './events.ts';
 import type { Holder } from './lock.ts';
 
 export const PROTOCOL_VERSION = 1;
@@ -39,8 +39,15 @@ export const followingSchema = v.object({ seq: count });
 /**
  * `id` is the client's own for this wish: asked again under the same id, the answer is the same and nothing is done twice.
  * `run` is the run that the client means; another one's runner refuses. A dry run only says what would be done.
+ * `settings` go with the verb `set`.
  */
-export const controlSchema = v.object({ id: short, run: v.string(), verb: v.picklist(VERBS), dryRun: v.boolean() });
+export const controlSchema = v.object({
+  id: short,
+  run: v.string(),
+  verb: v.picklist(VERBS),
+  dryRun: v.boolean(),
+  settings: v.optional(settingsSchema),
+});
 /** `target` is the run. `detail` is a sentence for a person. */
 export const controlledSchema = v.object({ target: v.string(), applied: v.boolean(), detail: v.string() });
 

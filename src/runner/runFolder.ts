@@ -6,6 +6,9 @@
  *     events.jsonl    append-only (events.ts)
  *     samples.jsonl   append-only; a sample is here before it is judged
  *     results.jsonl   append-only; where a sample comes twice, the later row holds
+ *     corpus/         of a training run: the tokens of its data (tokenStore.ts)
+ *     checkpoints/    (checkpoint.ts)
+ *     model/          the trained model, a Hugging Face folder
  *     runner.log      what the process said that nobody asked for, such as why it crashed
  */
 import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -14,7 +17,8 @@ import * as v from 'valibot';
 import { UserError, whyNotWritten } from '../errors.ts';
 import { JsonLinesWriter } from '../evaluation/jsonl.ts';
 import { type EventBody, numberOf, parseEvent, type RunEvent } from './events.ts';
-import type { EvaluationRequest } from './types.ts';
+import { trainingConfigSchema } from '../midtraining/config.ts';
+import type { EvaluationRequest, TrainingRequest } from './types.ts';
 
 export const RUN_FORMAT = 1;
 
@@ -24,6 +28,9 @@ export interface RunPaths {
   readonly samples: string;
   readonly results: string;
   readonly log: string;
+  readonly corpus: string;
+  readonly checkpoints: string;
+  readonly model: string;
 }
 
 export function runPaths(folder: string): RunPaths {
@@ -34,17 +41,34 @@ export function runPaths(folder: string): RunPaths {
     samples: at('samples.jsonl'),
     results: at('results.jsonl'),
     log: at('runner.log'),
+    corpus: at('corpus'),
+    checkpoints: at('checkpoints'),
+    model: at('model'),
   };
 }
 
 /** `run.json`. What is not named here (identity, engine, host) is kept as it is. */
-export interface RunDescription {
-  readonly format: number;
+export type RunDescription = EvaluationDescription | TrainingDescription;
+
+export interface EvaluationDescription extends Described {
   readonly kind: 'evaluation';
+  readonly request: EvaluationRequest;
+}
+
+export interface TrainingDescription extends Described {
+  readonly kind: 'training';
+  readonly request: TrainingRequest;
+}
+
+/** What is asked for, of either kind. */
+export type RunRequest =
+  Pick<EvaluationDescription, 'kind' | 'request'> | Pick<TrainingDescription, 'kind' | 'request'>;
+
+interface Described {
+  readonly format: number;
   /** Milliseconds since 1970. */
   readonly created: number;
-  readonly request: Omit<EvaluationRequest, 'folder'>;
-  /** What makes samples comparable: protocol, sampling, hashes of model and data. There once it has started. */
+  /** What decides samples or losses: protocol, sampling, schedule, hashes of model and data. There once it has started. */
   readonly identity?: Readonly<Record<string, unknown>>;
   readonly engine?: Readonly<Record<string, unknown>>;
   readonly host?: Readonly<Record<string, unknown>>;
@@ -54,8 +78,10 @@ const text = v.string();
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const orNull = <T extends v.GenericSchema>(schema: T) => v.nullable(schema);
 
-const requestSchema = v.object({
-  model: v.object({ path: orNull(text), spec: text, label: text }),
+const modelSchema = v.object({ path: orNull(text), spec: text, label: text });
+
+const evaluationSchema = v.object({
+  model: modelSchema,
   benchmark: v.object({ id: v.picklist(['humaneval', 'mbpp']), path: orNull(text) }),
   selection: text,
   limit: orNull(count),
@@ -76,15 +102,21 @@ const requestSchema = v.object({
 });
 
 const record = v.optional(v.record(v.string(), v.unknown()));
-const descriptionSchema = v.looseObject({
+const described = {
   format: v.literal(RUN_FORMAT),
-  kind: v.literal('evaluation'),
   created: v.number(),
-  request: requestSchema,
   identity: record,
   engine: record,
   host: record,
-});
+};
+const descriptionSchema = v.variant('kind', [
+  v.looseObject({ ...described, kind: v.literal('evaluation'), request: evaluationSchema }),
+  v.looseObject({
+    ...described,
+    kind: v.literal('training'),
+    request: v.object({ name: text, config: trainingConfigSchema, model: modelSchema }),
+  }),
+]);
 
 /** There is no run in this folder. */
 export class NoRunError extends UserError {}
@@ -120,6 +152,13 @@ export async function readDescription(folder: string): Promise<RunDescription> {
   if (parsed.success) return parsed.output as RunDescription;
   const issue = parsed.issues[0];
   throw new UserError(`${path}: ${v.getDotPath(issue) ?? 'the file'} is not as it should be: ${issue.message}.`);
+}
+
+/** The same of an evaluation. @throws UserError also when the run is none */
+export async function readEvaluation(folder: string): Promise<EvaluationDescription> {
+  const description = await readDescription(folder);
+  if (description.kind === 'evaluation') return description;
+  throw new UserError(`${folder} holds a training, which has no samples and no results.`);
 }
 
 /** Writes `run.json` aside, flushes it and puts it in place, so that it is whole at any moment. */

@@ -8,7 +8,7 @@ import { basename } from 'node:path';
 import * as v from 'valibot';
 import { ErrorCodes, type MessageConnection, ResponseError } from 'vscode-jsonrpc/node';
 import type { Control } from './control.ts';
-import type { RunEvent, Verb } from './events.ts';
+import type { RunEvent, Settings, Verb } from './events.ts';
 import type { Holder } from './lock.ts';
 import {
   connectionOver,
@@ -37,8 +37,8 @@ export interface RunServerOptions {
   readonly control: Control;
   /** Number of the last event. */
   readonly seq: () => number;
-  /** Called when a verb was applied. */
-  readonly onControl: (verb: Verb, client: string, detail: string) => void;
+  /** Called when a verb was applied; `settings` with `set`. */
+  readonly onControl: (verb: Verb, client: string, detail: string, settings?: Settings) => void;
 }
 
 export class RunServer {
@@ -123,16 +123,16 @@ export class RunServer {
     });
     connection.onRequest(methods.control, (params: unknown): ControlAnswer => {
       const name = known(client);
-      const { id, verb, run: meant, dryRun } = checked(controlSchema, params);
+      const { id, verb, run: meant, dryRun, settings } = checked(controlSchema, params);
       if (meant !== run) throw refusal(`this is the runner of ${run}, not of ${meant}`);
-      return this.#answers.get(id) ?? this.#apply(id, verb, name, dryRun);
+      return this.#answers.get(id) ?? this.#apply(id, verb, name, dryRun, settings);
     });
     connection.listen();
   }
 
-  #apply(id: string, verb: Verb, client: string, dryRun: boolean): ControlAnswer {
+  #apply(id: string, verb: Verb, client: string, dryRun: boolean, settings?: Settings): ControlAnswer {
     const { control, folder, onControl } = this.#options;
-    const effect = control.apply(verb, dryRun);
+    const effect = control.apply(verb, dryRun, settings);
     const answer = { target: basename(folder), ...effect };
     if (dryRun) return answer;
     this.#answers.set(id, answer);
@@ -140,7 +140,7 @@ export class RunServer {
       if (this.#answers.size <= KEPT_ANSWERS) break;
       this.#answers.delete(oldest);
     }
-    if (effect.applied) onControl(verb, client, effect.detail);
+    if (effect.applied) onControl(verb, client, effect.detail, settings);
     return answer;
   }
 }

@@ -2,7 +2,7 @@
  * How a run stands, added up from its events: the same for the process that works, the editor and the terminal.
  * Pure; knows nothing of files or sockets. Whether the process still lives is not in the events: whoever looks says so.
  */
-import type { Phase, ProgressEvent, RunEvent, ScoreSummary } from './events.ts';
+import type { MetricEvent, Phase, ProgressEvent, RunEvent, ScoreSummary } from './events.ts';
 
 /**
  * `asked`: no process has taken it yet. `crashed`: its process is gone without a last word.
@@ -26,6 +26,8 @@ export interface RunState {
   readonly launched: number | null;
   readonly ended: number | null;
   readonly progress: Omit<ProgressEvent, 'type'> | null;
+  /** The latest of a training run. */
+  readonly metric: Omit<MetricEvent, 'type'> | null;
   readonly device: string | null;
   /** The latest fifty. */
   readonly notes: readonly RunNote[];
@@ -42,6 +44,7 @@ export const UNSTARTED: RunState = {
   launched: null,
   ended: null,
   progress: null,
+  metric: null,
   device: null,
   notes: [],
   score: null,
@@ -73,6 +76,10 @@ export function afterEvent(state: RunState, event: RunEvent): RunState {
     case 'progress': {
       const { type, seq, time, ...progress } = event;
       return { ...next, progress };
+    }
+    case 'metric': {
+      const { type, seq, time, ...metric } = event;
+      return { ...next, metric };
     }
     case 'note': {
       const { time, level, text } = event;

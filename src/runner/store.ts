@@ -11,8 +11,8 @@ import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { UserError, whyNotWritten } from '../errors.ts';
 import { holderOf } from './lock.ts';
-import { NoRunError, readDescription, RUN_FORMAT, writeDescription } from './runFolder.ts';
-import type { EvaluationRequest } from './types.ts';
+import { NoRunError, readDescription, RUN_FORMAT, type RunDescription, writeDescription } from './runFolder.ts';
+import { type EvaluationRequest, isTraining, type RunRequest, type TrainingRequest } from './types.ts';
 
 /**
  * `MIDTRAIN_RUNS`, or else the platform's place for data: `$XDG_DATA_HOME/midtrain/runs` or `~/.local/share/midtrain/runs`
@@ -32,23 +32,32 @@ export function runsFolder(
 }
 
 /**
- * A name for the run of this request: the same for every request that asks for the same samples, so that a command given
- * again finds its run.
+ * A name for the run of this request: the same for every request that asks for the same samples or losses, so that a
+ * command given again finds its run.
  */
-export function runName(request: EvaluationRequest): string {
-  const { model, benchmark, batch, threads, workers, python, ...rest } = request; // the four say how, not what
-  const identity = JSON.stringify([model.path ?? model.spec, benchmark.id, benchmark.path, rest]);
-  const hash = createHash('sha256').update(identity).digest('hex').slice(0, 8);
-  const words = `${benchmark.id}-${model.label}`
+export function runName(request: RunRequest): string {
+  const [words, identity] = isTraining(request) ? trainingName(request) : evaluationName(request);
+  const hash = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 8);
+  const plain = words
     .toLowerCase()
     .replace(/[^a-z0-9.]+/g, '-')
     .replace(/^[-.]+|[-.]+$/g, '')
     .slice(0, 80);
-  return `${words}-${hash}`;
+  return `${plain}-${hash}`;
+}
+
+function evaluationName(request: EvaluationRequest): [words: string, identity: unknown] {
+  const { model, benchmark, batch, threads, workers, python, ...rest } = request; // the four say how, not what
+  return [`${benchmark.id}-${model.label}`, [model.path ?? model.spec, benchmark.id, benchmark.path, rest]];
+}
+
+function trainingName({ name, model, config }: TrainingRequest): [words: string, identity: unknown] {
+  const { $schema, threads, keep, checkpointInterval, ...rest } = config; // these say how, not what
+  return [`train-${name}-${model.label}`, ['training', model.path ?? model.spec, rest]];
 }
 
 /** Makes a new run, which no process works on yet. @returns its folder @throws UserError when it cannot be kept there */
-export async function createRun(store: string, request: EvaluationRequest): Promise<string> {
+export async function createRun(store: string, request: RunRequest): Promise<string> {
   const name = runName(request);
   for (let number = 1; ; number += 1) {
     const folder = join(store, number === 1 ? name : `${name}-${number}`);
@@ -69,19 +78,31 @@ export async function createRun(store: string, request: EvaluationRequest): Prom
   }
 }
 
-/** The run in this folder, made unless it is there. What only says how the work is done is taken from the new request. */
-export async function openRun(folder: string, request: EvaluationRequest): Promise<void> {
+/**
+ * The run in this folder, made unless it is there. What only says how the work is done is taken from the new request.
+ * @throws UserError when a run of another kind is there
+ */
+export async function openRun(folder: string, request: RunRequest): Promise<void> {
   try {
     const there = await readDescription(folder);
-    await writeDescription(folder, { ...there, request });
+    if ((there.kind === 'training') !== isTraining(request)) {
+      const [is, wanted] =
+        there.kind === 'training' ? ['a training', 'an evaluation'] : ['an evaluation', 'a training'];
+      throw new UserError(`${folder} holds ${is}, and ${wanted} was asked for. Name another folder with --out.`);
+    }
+    await writeDescription(folder, { ...there, request } as RunDescription);
   } catch (error) {
     if (!(error instanceof NoRunError)) throw error;
     await describeRun(folder, request);
   }
 }
 
-async function describeRun(folder: string, request: EvaluationRequest): Promise<void> {
-  await writeDescription(folder, { format: RUN_FORMAT, kind: 'evaluation', created: Date.now(), request });
+async function describeRun(folder: string, request: RunRequest): Promise<void> {
+  const common = { format: RUN_FORMAT, created: Date.now() };
+  await writeDescription(
+    folder,
+    isTraining(request) ? { ...common, kind: 'training', request } : { ...common, kind: 'evaluation', request },
+  );
 }
 
 /** Notes a run kept elsewhere, so that it is listed too. */

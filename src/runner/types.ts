@@ -1,5 +1,5 @@
 /**
- * What one asks of an evaluation and what comes of it: plain data, as `run.json` holds it. What it tells while it works are
+ * What one asks of a run, an evaluation or a training, and what comes of it: plain data, as `run.json` holds it. What it tells while it works are
  * the events of `events.ts`. Knows nothing of terminals or of VS Code.
  */
 import type { Device } from '../engine/devices.ts';
@@ -7,15 +7,66 @@ import type { PrecisionChoice } from '../engine/languageModel.ts';
 import type { SamplingSettings } from '../engine/generation/types.ts';
 import type { Score } from '../evaluation/score.ts';
 import type { BenchmarkId } from '../evaluation/types.ts';
+import type { TrainingConfig } from '../midtraining/config.ts';
 
 export type DeviceChoice = Device | 'auto';
 
+/**
+ * `spec` is what the user wrote, `label` what a person calls it. `path` is a GGUF file or a folder; null: the runner
+ * finds it by the spec and fetches it where it is missing, to which the user has agreed.
+ */
+export interface AskedModel {
+  readonly path: string | null;
+  readonly spec: string;
+  readonly label: string;
+}
+
+/** One whose files are there. */
+export type FoundModel = AskedModel & { readonly path: string };
+
+export interface TrainingRequest {
+  /** Of the config, without its ending. */
+  readonly name: string;
+  /** With all defaults filled in, and absolute paths of data. */
+  readonly config: TrainingConfig;
+  readonly model: AskedModel;
+}
+
+export type RunRequest = EvaluationRequest | TrainingRequest;
+
+export function isTraining(request: RunRequest): request is TrainingRequest {
+  return 'config' in request;
+}
+
+export interface TrainingOutcome {
+  /** `stopped`: it can go on; `steps` were done by then. */
+  readonly status: 'finished' | 'stopped';
+  readonly steps: number;
+  readonly stepsAsked: number;
+  /** Targets trained on. */
+  readonly tokens: number;
+  /** In nats, of the last step and of the last evaluation; null: there was none. */
+  readonly loss: number | null;
+  readonly heldOutLoss: number | null;
+  /** Before training; null: there was none. */
+  readonly firstHeldOutLoss: number | null;
+  readonly folder: string;
+  /** The trained model as a Hugging Face folder; null where it was stopped. */
+  readonly modelFolder: string | null;
+  readonly device: string;
+  /** Wall seconds of this call. */
+  readonly seconds: {
+    readonly load: number;
+    readonly prepare: number;
+    readonly train: number;
+    readonly evaluate: number;
+    readonly save: number;
+    readonly total: number;
+  };
+}
+
 export interface EvaluationRequest {
-  /**
-   * `spec` is what the user wrote, `label` what a person calls it. `path` is a GGUF file or a folder; null: the runner
-   * finds it by the spec and fetches it where it is missing, to which the user has agreed.
-   */
-  readonly model: { readonly path: string | null; readonly spec: string; readonly label: string };
+  readonly model: AskedModel;
   /** `path` as with the model. */
   readonly benchmark: { readonly id: BenchmarkId; readonly path: string | null };
   /** Part of the benchmark, `test` or `all`. */
@@ -51,7 +102,7 @@ export interface EvaluationRequest {
 
 /** A request whose files are there. */
 export interface ResolvedRequest extends EvaluationRequest {
-  readonly model: { readonly path: string; readonly spec: string; readonly label: string };
+  readonly model: FoundModel;
   readonly benchmark: { readonly id: BenchmarkId; readonly path: string };
 }
 

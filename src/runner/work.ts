@@ -10,13 +10,22 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { messageOf, UserError } from '../errors.ts';
 import { Control, StoppedError } from './control.ts';
 import { runEvaluation } from './evaluationJob.ts';
-import type { EventBody, RunEvent, Verb } from './events.ts';
+import type { EventBody, RunEvent, Settings, Verb } from './events.ts';
 import { lockRun } from './lock.ts';
 import { newAddress } from './protocol.ts';
-import { EventLog, readDescription } from './runFolder.ts';
+import { EventLog, readDescription, readEvaluation, type RunDescription } from './runFolder.ts';
 import { RunServer } from './server.ts';
 import { announceActivity, runsFolder } from './store.ts';
-import type { EvaluationOutcome, EvaluationRequest, ResolvedRequest } from './types.ts';
+import { TrainingControl } from './trainingControl.ts';
+import { runTraining } from './trainingJob.ts';
+import type {
+  AskedModel,
+  EvaluationOutcome,
+  EvaluationRequest,
+  FoundModel,
+  ResolvedRequest,
+  TrainingOutcome,
+} from './types.ts';
 
 export interface WorkOptions {
   /** Told of every event, as it is written. */
@@ -25,20 +34,25 @@ export interface WorkOptions {
   readonly signal: AbortSignal;
 }
 
+/** What comes of a run of either kind. */
+export type RunOutcome =
+  | { readonly kind: 'evaluation'; readonly outcome: EvaluationOutcome }
+  | { readonly kind: 'training'; readonly outcome: TrainingOutcome };
+
 /**
  * Works on the run in this folder until it is finished, stopped or fails.
  * @throws NoRunError; RunBusyError when another process works on it; StoppedError when it was stopped before it had begun;
  *   UserError for what a user can mend. Each but the first two is in the events too.
  */
-export async function workOn(folder: string, { onEvent, signal }: WorkOptions): Promise<EvaluationOutcome> {
-  const { request } = await readDescription(folder);
+export async function workOnRun(folder: string, { onEvent, signal }: WorkOptions): Promise<RunOutcome> {
+  const description = await readDescription(folder);
   const address = await newAddress();
   const lock = await lockRun(folder, address);
   try {
     const log = await EventLog.open(folder);
     await announceActivity(runsFolder(), folder);
     try {
-      return await serve(folder, request, { log, address, signal, onEvent: onEvent ?? (() => undefined) });
+      return await serve(folder, description, { log, address, signal, onEvent: onEvent ?? (() => undefined) });
     } finally {
       await log.close();
     }
@@ -48,6 +62,20 @@ export async function workOn(folder: string, { onEvent, signal }: WorkOptions): 
   }
 }
 
+/** The same on an evaluation. @throws UserError when the run is none */
+export async function workOn(folder: string, options: WorkOptions): Promise<EvaluationOutcome> {
+  await readEvaluation(folder);
+  return (await workOnRun(folder, options)).outcome as EvaluationOutcome;
+}
+
+/** The same on a training. @throws UserError when the run is none */
+export async function trainOn(folder: string, options: WorkOptions): Promise<TrainingOutcome> {
+  if ((await readDescription(folder)).kind !== 'training') {
+    throw new UserError(`${folder} holds an evaluation, and a training was asked for.`);
+  }
+  return (await workOnRun(folder, options)).outcome as TrainingOutcome;
+}
+
 interface Serving {
   readonly log: EventLog;
   readonly address: { readonly socket: string; readonly token: string };
@@ -55,11 +83,14 @@ interface Serving {
   readonly onEvent: (event: RunEvent) => void;
 }
 
-async function serve(folder: string, request: EvaluationRequest, serving: Serving): Promise<EvaluationOutcome> {
+async function serve(folder: string, description: RunDescription, serving: Serving): Promise<RunOutcome> {
   const { log, address, signal, onEvent } = serving;
-  const control = new Control();
-  const onControl = (verb: Verb, client: string, detail: string): void => {
-    tell({ type: 'control', verb, client, detail });
+  const training = description.kind === 'training' ? new TrainingControl() : null;
+  const control = training ?? new Control();
+  const onControl = (verb: Verb, client: string, detail: string, settings?: Settings): void => {
+    const step = control.stepsBefore();
+    const set = verb === 'set' && settings !== undefined && step !== null ? { settings, step } : {};
+    tell({ type: 'control', verb, client, detail, ...set });
   };
   const server = await RunServer.listen({ folder, address, control, seq: () => log.seq, onControl });
   /** Why events can no longer be written. It ends the work, which would otherwise go on unseen. */
@@ -84,25 +115,32 @@ async function serve(folder: string, request: EvaluationRequest, serving: Servin
     if (unwritten.length > 0) throw unwritten[0];
   };
   const stop = (): void => {
-    if (control.apply('stop').applied) onControl('stop', 'signal', 'The process was asked to end.');
+    const verb = training === null ? 'stop' : 'stop-and-save';
+    if (control.apply(verb).applied) onControl(verb, 'signal', 'The process was asked to end.');
   };
   signal.addEventListener('abort', stop);
   try {
     tell({ type: 'launch', pid: process.pid, version: packageJson.version, host: hostname() });
     if (signal.aborted) stop();
-    const resolved = await findFiles(request, tell, control.signal);
-    const outcome = await runEvaluation({
-      folder,
-      request: resolved,
-      tell,
-      signal: control.signal,
-      gate: () => control.gate(),
-    });
+    const files = new Files(tell, control.signal);
+    const work = async (): Promise<RunOutcome> => {
+      if (description.kind === 'training') {
+        const request = { ...description.request, model: await files.model(description.request.model) };
+        const outcome = await runTraining({ folder, request, tell, control: training! });
+        return { kind: 'training', outcome };
+      }
+      const request = await files.evaluation(description.request);
+      const gate = (): Promise<void> => control.gate();
+      const outcome = await runEvaluation({ folder, request, tell, signal: control.signal, gate });
+      return { kind: 'evaluation', outcome };
+    };
+    const result = await work();
     await allWritten();
-    const { status, score, seconds } = outcome;
+    const { status, seconds } = result.outcome;
+    const score = result.kind === 'evaluation' ? result.outcome.score : null;
     tell({ type: 'done', status, score, seconds, error: '' });
     await allWritten();
-    return outcome;
+    return result;
   } catch (caught) {
     const error = unwritten[0] ?? caught;
     if (error instanceof StoppedError) {
@@ -124,29 +162,39 @@ function reasonOf(error: unknown): string {
   return `This is a defect of Midtrain; please report it with this log: ${error instanceof Error ? (error.stack ?? error.message) : messageOf(error)}`;
 }
 
-/** Finds, and fetches where it is missing, what the request names without a path: whoever asked has agreed to that. */
-async function findFiles(
-  request: EvaluationRequest,
-  tell: (event: EventBody) => void,
-  signal: AbortSignal,
-): Promise<ResolvedRequest> {
-  const { model, benchmark } = request;
-  if (model.path !== null && benchmark.path !== null) {
-    return { ...request, model: { ...model, path: model.path }, benchmark: { ...benchmark, path: benchmark.path } };
+/** Finds, and fetches where it is missing, what a request names without a path: whoever asked has agreed to that. */
+class Files {
+  readonly #tell: (event: EventBody) => void;
+  readonly #signal: AbortSignal;
+
+  constructor(tell: (event: EventBody) => void, signal: AbortSignal) {
+    this.#tell = tell;
+    this.#signal = signal;
   }
-  tell({ type: 'phase', phase: 'fetch' });
-  let told = -Infinity;
-  const fetching: FetchOptions = {
-    signal,
-    onProgress: (done, total) => {
-      if (performance.now() - told < 500 && done < total) return;
-      told = performance.now();
-      const nothing = { done: 0, total: 0, passed: 0, generated: 0, resumed: 0, tokens: 0, tokensPerSecond: 0 };
-      tell({ type: 'progress', ...nothing, bytes: { done, total } });
-    },
-  };
-  const options = { ...fetching, consent: () => Promise.resolve(true) };
-  const modelPath = model.path ?? (await resolveModel(model.spec, options)).path;
-  const benchmarkPath = benchmark.path ?? (await resolveBenchmark(benchmark.id, null, options)).path;
-  return { ...request, model: { ...model, path: modelPath }, benchmark: { ...benchmark, path: benchmarkPath } };
+
+  async evaluation(request: EvaluationRequest): Promise<ResolvedRequest> {
+    const model = await this.model(request.model);
+    const { id } = request.benchmark;
+    const path = request.benchmark.path ?? (await resolveBenchmark(id, null, this.#fetching())).path;
+    return { ...request, model, benchmark: { id, path } };
+  }
+
+  async model(model: AskedModel): Promise<FoundModel> {
+    return { ...model, path: model.path ?? (await resolveModel(model.spec, this.#fetching())).path };
+  }
+
+  #fetching(): FetchOptions & { consent: () => Promise<boolean> } {
+    this.#tell({ type: 'phase', phase: 'fetch' });
+    let told = -Infinity;
+    return {
+      signal: this.#signal,
+      consent: () => Promise.resolve(true),
+      onProgress: (done, total) => {
+        if (performance.now() - told < 500 && done < total) return;
+        told = performance.now();
+        const nothing = { done: 0, total: 0, passed: 0, generated: 0, resumed: 0, tokens: 0, tokensPerSecond: 0 };
+        this.#tell({ type: 'progress', ...nothing, bytes: { done, total } });
+      },
+    };
+  }
 }

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findPythons } from '../../src/catalog/python.ts';
+import { smallConfig, writeTinyModel } from '../runner/smallTraining.ts';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const built = join(root, '.cache', 'test-cli'); // inside the project, where onnxruntime-node is found
@@ -69,7 +70,7 @@ describe('midtrain', () => {
     expect(await midtrain(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
     const help = await midtrain(['help']);
     expect(help.code).toBe(0);
-    for (const name of ['evaluate', 'score', 'sample', 'models', 'doctor', 'Exit status'])
+    for (const name of ['evaluate', 'train', 'score', 'sample', 'models', 'doctor', 'Exit status'])
       expect(help.stdout).toContain(name);
   });
 
@@ -129,6 +130,53 @@ describe('midtrain', () => {
       found: 'none (tried /nowhere/python)',
     });
     expect(findings.filter(({ status }) => status === 'missing').every(({ mend }) => mend !== '')).toBe(true);
+  });
+});
+
+describe('midtrain train', () => {
+  it.skipIf(process.platform === 'win32')(
+    'saves at Ctrl-C, goes on the next time, and says where the model is',
+    async () => {
+      const model = await writeTinyModel(home);
+      const config = join(home, 'tiny.midtrain.json');
+      await writeFile(config, JSON.stringify({ ...smallConfig, steps: 60, checkpointInterval: 1000, model: 'tiny-1' }));
+      const args = ['train', config, '--out', join(home, 'trained')];
+      const env = { MIDTRAIN_RUNS: join(home, 'runs') };
+      const stopped = await midtrain(args, env, /Step 6: held-out loss/);
+      expect(stopped.code).toBe(130);
+      expect(stopped.stderr).toMatch(/stop-and-save \(signal\)/);
+      const [, steps] = /^(\d+) of 60 steps/m.exec(stopped.stdout)!;
+      expect(stopped.stdout).toMatch(/the same command goes on from here/);
+      const finished = await midtrain([...args, '--json'], env);
+      expect([finished.code, finished.stderr]).toEqual([0, '']);
+      const rows = finished.stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Record<string, unknown>);
+      const trained = rows.filter(({ type }) => type === 'metric').map(({ step }) => step);
+      expect(trained).toEqual(Array.from({ length: 60 - Number(steps) }, (_, i) => Number(steps) + 1 + i));
+      expect(rows.at(-1)).toMatchObject({ type: 'training', status: 'finished', steps: 60 });
+      const sample = ['sample', join(home, 'prompt.py'), '-m', join(home, 'trained', 'model'), '--max-tokens', '4'];
+      await writeFile(join(home, 'prompt.py'), 'def ');
+      expect((await midtrain(sample)).code).toBe(0);
+
+      // The folder of one model is none for another.
+      await writeTinyModel(home, 2);
+      await writeFile(config, JSON.stringify({ ...smallConfig, steps: 60, model: 'tiny-2' }));
+      const other = await midtrain(args, env);
+      expect(other.code).toBe(1);
+      expect(other.stderr).toMatch(/holds a training that differs in model\. Name another folder with --out/);
+      expect(model).toBe(join(home, 'tiny-1'));
+    },
+  );
+
+  it('refuses a wrong config with the nearest key', async () => {
+    const config = join(home, 'wrong.midtrain.json');
+    await writeFile(config, '{"batchtoken": 4}');
+    const { code, stdout, stderr } = await midtrain(['train', config]);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/wrong\.midtrain\.json: there is no key "batchtoken"\. Did you mean "batchTokens"\?/);
+    expect((await midtrain(['train'])).code).toBe(2);
   });
 });
 

@@ -8,7 +8,7 @@ import { BenchmarkLoader, type DetailSources, type SampleDetail, sampleDetail } 
 import { SamplesFile } from '../../src/client/samplesFile.ts';
 import { programMark } from '../../src/evaluation/extraction.ts';
 import { protocolById } from '../../src/evaluation/protocols.ts';
-import { readDescription, runPaths, writeDescription } from '../../src/runner/runFolder.ts';
+import { readEvaluation, runPaths, writeDescription } from '../../src/runner/runFolder.ts';
 import { createRun } from '../../src/runner/store.ts';
 import type { EvaluationRequest } from '../../src/runner/types.ts';
 import { workOn } from '../../src/runner/work.ts';
@@ -36,7 +36,7 @@ function copy(): string {
 async function sourcesOf(folder: string): Promise<DetailSources> {
   const results = new ResultsFile(folder);
   await results.update(() => undefined);
-  const [description, samples] = [await readDescription(folder), new SamplesFile(folder)];
+  const [description, samples] = [await readEvaluation(folder), new SamplesFile(folder)];
   return { description, results, samples, benchmarks: new BenchmarkLoader() };
 }
 
@@ -122,7 +122,7 @@ describe('what cannot be found is said, and the rest is shown', () => {
   /** The detail in a copy of the run that asks for another file of problems. */
   async function withBenchmark(path: string): Promise<SampleDetail> {
     const folder = copy();
-    const description = await readDescription(folder);
+    const description = await readEvaluation(folder);
     const { request } = description;
     await writeDescription(folder, { ...description, request: { ...request, benchmark: { id: 'humaneval', path } } });
     return detailOf(folder);
@@ -173,7 +173,7 @@ describe('what cannot be found is said, and the rest is shown', () => {
       notes: [expect.stringMatching(/neither completion nor solution/)],
     });
     const other = copy();
-    const { identity, ...description } = await readDescription(other);
+    const { identity, ...description } = await readEvaluation(other);
     const request = { ...description.request, protocol: null };
     await writeDescription(other, { ...description, request });
     const detail = await detailOf(other);
@@ -184,7 +184,7 @@ describe('what cannot be found is said, and the rest is shown', () => {
   it('whatever stands in run.json as its protocol and in the rows', async () => {
     const folder = copy();
     const whole = rowsOf(runPaths(folder).results).find((row) => row['task_id'] === 'HumanEval/0')!;
-    const description = await readDescription(folder);
+    const description = await readEvaluation(folder);
     const benchmarks = new BenchmarkLoader();
     const fields = fc.constantFrom('completion', 'solution', 'program', 'traceback', 'wall_seconds', 'retried');
     await fc.assert(
@@ -203,7 +203,7 @@ describe('what cannot be found is said, and the rest is shown', () => {
 describe('a loader of benchmarks', () => {
   it('loads again what was put back, and takes one benchmark for no other', async () => {
     const loader = new BenchmarkLoader();
-    const description = await readDescription(finished);
+    const description = await readEvaluation(finished);
     const asking = (id: 'humaneval' | 'mbpp', path: string): Promise<unknown> =>
       loader.load({ ...description, request: { ...description.request, benchmark: { id, path } } });
     const path = join(home, 'later.jsonl');

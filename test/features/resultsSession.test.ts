@@ -3,6 +3,7 @@ import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { isEvaluation } from '../../src/client/followedRun.ts';
 import { RunFollower } from '../../src/client/runFollower.ts';
 import { ResultsSession, type SessionActions } from '../../src/features/resultsSession.ts';
 import { runPaths } from '../../src/runner/runFolder.ts';
@@ -25,6 +26,7 @@ beforeAll(async () => {
 /** A panel that listens, and everything it was told and that it made happen. */
 async function opened(folder: string) {
   const run = await RunFollower.open(folder);
+  if (!isEvaluation(run)) throw new Error('it is no evaluation');
   const told: ToPanel[] = [];
   const done: string[] = [];
   const actions: SessionActions = {

@@ -34,6 +34,17 @@ const progress = (count: number): EventBody => ({
   tokens: 5,
   tokensPerSecond: 1,
 });
+const metric = (step: number): EventBody => ({
+  type: 'metric',
+  step,
+  steps: 10,
+  loss: 1,
+  heldOutLoss: null,
+  learningRate: 0.1,
+  gradientNorm: 1,
+  tokens: step,
+  tokensPerSecond: 1,
+});
 const note = (text: string): EventBody => ({ type: 'note', level: 'info', text });
 
 /** Numbers them from 1, a second apart. */
@@ -45,6 +56,7 @@ const anyBody = fc.oneof(
   fc.constantFrom(...PHASES).map((phase): EventBody => ({ type: 'phase', phase })),
   fc.constantFrom(...VERBS).map(control),
   fc.nat(10).map(progress),
+  fc.nat(10).map(metric),
   fc.string().map(note),
   fc.string().map((device): EventBody => ({ type: 'engine', device })),
   fc.constantFrom('finished' as const, 'stopped' as const, 'failed' as const).map((status) => done(status)),

@@ -116,7 +116,7 @@ export function evaluationRequest(
   };
 }
 
-const phases: Record<Phase, string> = {
+const phases: Partial<Record<Phase, string>> = {
   fetch: 'fetching',
   load: 'loading the model',
   sample: 'sampling',
@@ -128,7 +128,7 @@ function shower(output: Output): (event: RunEvent) => void {
   let phase = '';
   return (event) => {
     if (event.type === 'phase') {
-      phase = phases[event.phase];
+      phase = phases[event.phase] ?? event.phase;
       if (event.phase === 'load') output.note('Loading the model.');
     } else if (event.type === 'note') {
       if (event.level === 'warning') output.warning(event.text);

@@ -17,7 +17,7 @@ export function addRunner(program: Command, run: Run): void {
 
 async function work(folder: string, { signal }: Context): Promise<ExitCode> {
   process.on('SIGHUP', () => undefined); // the terminal or the window that it came from may go
-  const { workOn } = await import('../../runner/work.ts');
-  const { status } = await workOn(resolve(folder), { signal });
-  return status === 'finished' ? exitCodes.ok : exitCodes.interrupted;
+  const { workOnRun } = await import('../../runner/work.ts');
+  const { outcome } = await workOnRun(resolve(folder), { signal });
+  return outcome.status === 'finished' ? exitCodes.ok : exitCodes.interrupted;
 }

@@ -198,15 +198,12 @@ export class Trainer {
 
   /** A copy of everything that changes. */
   exportState(): TrainerState {
-    const copy = (kind: ValueKind): Map<string, Float32Array> =>
-      new Map(this.parameters.map(({ name }) => [name, this.#store.values(name, kind).slice()]));
-    return {
-      step: this.#step,
-      learningRate: this.#learningRate,
-      parameters: copy('parameter'),
-      firstMoments: copy('firstMoment'),
-      secondMoments: copy('secondMoment'),
-    };
+    return this.#state((values) => values.slice());
+  }
+
+  /** The same without a copy: its values change with the next step. */
+  viewState(): TrainerState {
+    return this.#state((values) => values);
   }
 
   /** Goes on from a state of the same model and method. @throws UserError when it is of another; then nothing has changed */
@@ -234,6 +231,18 @@ export class Trainer {
     }
     this.#step = state.step;
     this.#learningRate = state.learningRate;
+  }
+
+  #state(take: (values: Float32Array) => Float32Array): TrainerState {
+    const taken = (kind: ValueKind): Map<string, Float32Array> =>
+      new Map(this.parameters.map(({ name }) => [name, take(this.#store.values(name, kind))]));
+    return {
+      step: this.#step,
+      learningRate: this.#learningRate,
+      parameters: taken('parameter'),
+      firstMoments: taken('firstMoment'),
+      secondMoments: taken('secondMoment'),
+    };
   }
 
   async close(): Promise<void> {

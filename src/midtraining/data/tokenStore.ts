@@ -11,7 +11,7 @@
  * Knows nothing of Python or of rows.
  */
 import { createHash } from 'node:crypto';
-import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { access, type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { endianness } from 'node:os';
 import path from 'node:path';
 import * as v from 'valibot';
@@ -209,6 +209,14 @@ export interface TokenStore {
   readonly train: TokenSide;
   readonly heldOut: TokenSide;
   close(): Promise<void>;
+}
+
+/** Whether a whole store is there. */
+export async function hasTokenStore(folder: string): Promise<boolean> {
+  return access(path.join(folder, 'corpus.json')).then(
+    () => true,
+    () => false,
+  );
 }
 
 /**

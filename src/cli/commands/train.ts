@@ -1,0 +1,108 @@
+/**
+ * `midtrain train CONFIG`: trains a model as the config says. The work is the runner's, in this process; this finds the
+ * model, shows the progress and words the outcome. The same command goes on with an unfinished run.
+ */
+import { stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { readTrainingConfig } from '../../midtraining/config.ts';
+import type { MetricEvent, Phase, RunEvent } from '../../runner/events.ts';
+import { linkRun, openRun, runName, runsFolder } from '../../runner/store.ts';
+import type { TrainingOutcome, TrainingRequest } from '../../runner/types.ts';
+import { type Context, needModel, type Run } from '../context.ts';
+import { type ExitCode, exitCodes } from '../exitCodes.ts';
+import { type CommonOptions, type ConsentOptions, withCommonOptions, withConsentOptions } from '../options.ts';
+import type { Output } from '../output.ts';
+import { formatDuration } from '../progress.ts';
+
+interface TrainOptions extends CommonOptions, ConsentOptions {
+  readonly out?: string;
+}
+
+export function addTrain(program: Command, run: Run): void {
+  const command = program
+    .command('train')
+    .description('train a model as a run config says')
+    .argument('<config>', 'a *.midtrain.json; {} in it runs with the defaults')
+    .option('-o, --out <folder>', 'where the run is kept; the same folder goes on with an unfinished run');
+  withConsentOptions(withCommonOptions(command)).action(async (file: string, options: TrainOptions) => {
+    await run(options, (context) => train(file, context, options));
+  });
+}
+
+async function train(file: string, context: Context, { out }: TrainOptions): Promise<ExitCode> {
+  const { output } = context;
+  const { name, config } = await readTrainingConfig(file);
+  const spec = await modelSpec(config.model, dirname(resolve(file)));
+  const { path, label } = await needModel(spec, context);
+  const request: TrainingRequest = { name, config, model: { path, spec, label } };
+  const store = runsFolder();
+  const folder = resolve(out ?? join(store, runName(request)));
+  output.note(`Training ${label} by ${file}, run in ${folder}`);
+  await openRun(folder, request);
+  await linkRun(store, folder);
+  const { trainOn } = await import('../../runner/work.ts');
+  const outcome = await trainOn(folder, { onEvent: shower(output), signal: context.signal });
+  output.result('training', outcomeLines(outcome), outcome);
+  return outcome.status === 'stopped' ? exitCodes.interrupted : exitCodes.ok;
+}
+
+/** A path in a config is relative to it. */
+async function modelSpec(model: string, folder: string): Promise<string> {
+  const path = resolve(folder, model);
+  return stat(path).then(
+    () => path,
+    () => model,
+  );
+}
+
+const phases: Partial<Record<Phase, string>> = {
+  load: 'Loading the model.',
+  prepare: 'Reading the data.',
+};
+
+/** A listener that shows what a run tells. */
+function shower(output: Output): (event: RunEvent) => void {
+  return (event) => {
+    if (event.type === 'phase') {
+      const text = phases[event.phase];
+      if (text !== undefined) output.note(text);
+    } else if (event.type === 'note') {
+      if (event.level === 'warning') output.warning(event.text);
+      else output.note(event.text);
+    } else if (event.type === 'control') {
+      output.note(`${event.verb} (${event.client}): ${event.detail}`);
+    } else if (event.type === 'metric') {
+      const { step, steps, heldOutLoss } = event;
+      if (heldOutLoss !== null) output.note(`Step ${step}: held-out loss ${heldOutLoss.toFixed(4)}`);
+      output.data(event);
+      output.progress({ title: 'Training', done: step, total: steps, unit: 'steps', detail: detailOf(event) });
+    }
+  };
+}
+
+function detailOf({ loss, learningRate, tokensPerSecond }: MetricEvent): string {
+  if (loss === null || learningRate === null) return '';
+  return `loss ${loss.toFixed(3)} · rate ${learningRate.toPrecision(2)} · ${tokensPerSecond.toFixed(0)} tokens/s`;
+}
+
+/** What a person reads at the end. */
+export function outcomeLines(outcome: TrainingOutcome): string[] {
+  const { steps, stepsAsked, tokens, loss, heldOutLoss, firstHeldOutLoss, seconds, modelFolder, folder } = outcome;
+  const losses = [
+    ...(loss === null ? [] : [`loss ${loss.toFixed(3)}`]),
+    ...(heldOutLoss === null
+      ? []
+      : [
+          `held-out loss ${firstHeldOutLoss === null ? '' : `${firstHeldOutLoss.toFixed(3)} → `}${heldOutLoss.toFixed(3)}`,
+        ]),
+  ];
+  return [
+    [`${steps} of ${stepsAsked} steps, ${tokens} tokens`, ...losses].join(', '),
+    `${formatDuration(seconds.total)}: load ${formatDuration(seconds.load)}, data ${formatDuration(seconds.prepare)}, ` +
+      `training ${formatDuration(seconds.train)}, held-out loss ${formatDuration(seconds.evaluate)}, ` +
+      `saving ${formatDuration(seconds.save)}; ${outcome.device}`,
+    modelFolder === null ? `run      ${folder}` : `model    ${modelFolder}`,
+    ...(outcome.status === 'stopped' ? ['Stopped before the end: the same command goes on from here.'] : []),
+  ];
+}

@@ -1,0 +1,273 @@
+/**
+ * Checkpoints of a training run, each a folder that is whole or not there: written aside, flushed, renamed.
+ *
+ *     step-00000050/
+ *       model.safetensors       the parameters that are trained, under Hugging Face or PEFT names
+ *       optimizer.safetensors   the moments of AdamW: `first:NAME`, `second:NAME`
+ *       state.json              step, position in the data, of which model and data, hashes of both files; written last
+ *
+ * Knows nothing of how a step is done or of when a checkpoint is due.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import * as v from 'valibot';
+import type { ParameterInfo } from '../engine/training/parameterStore.ts';
+import type { TrainerState } from '../engine/training/trainer.ts';
+import { readSafetensorsHeader } from '../engine/weights/safetensors.ts';
+import { type WrittenFile, writeSafetensors } from '../engine/weights/safetensorsWriter.ts';
+import { WeightFile } from '../engine/weights/storage.ts';
+import { messageOf, UserError, whyNotWritten } from '../errors.ts';
+
+export const CHECKPOINT_FORMAT = 1;
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const orNull = v.nullable(v.number());
+const Written = v.object({ bytes: count, sha256: v.string() });
+
+/** What goes on with the parameters: all that decides the steps to come. */
+const Progress = v.object({
+  /** Of the data: the row that comes next. The order follows from the seed alone. */
+  position: v.object({ epoch: count, window: count, row: count }),
+  /** Targets trained on so far. */
+  tokens: count,
+  /** Steps between evaluations, as set last. */
+  evaluationInterval: count,
+  /** The held-out loss at this very step; null: not evaluated here. */
+  heldOutLoss: orNull,
+  /** The lowest so far, and evaluations since. */
+  bestHeldOutLoss: orNull,
+  evaluationsWithoutGain: count,
+  /** Of the guard against divergence: the smoothed loss, and steps far above it in a row. */
+  smoothedLoss: orNull,
+  stepsAbove: count,
+});
+export type TrainingProgress = v.InferOutput<typeof Progress>;
+
+const State = v.object({
+  format: v.literal(CHECKPOINT_FORMAT),
+  step: count,
+  /** Set by hand; null: the schedule's. */
+  learningRate: orNull,
+  progress: Progress,
+  /** Model, data, method, schedule and seed that it belongs to. */
+  identity: v.record(v.string(), v.unknown()),
+  files: v.object({ model: Written, optimizer: Written }),
+});
+type State = v.InferOutput<typeof State>;
+
+export interface Checkpoint {
+  readonly trainer: TrainerState;
+  readonly progress: TrainingProgress;
+}
+
+const NAME = /^step-(\d{8,})$/;
+
+export class Checkpoints {
+  readonly folder: string;
+  readonly #keep: number;
+  readonly #identity: Readonly<Record<string, unknown>>;
+
+  private constructor(folder: string, keep: number, identity: Readonly<Record<string, unknown>>) {
+    this.folder = folder;
+    this.#keep = keep;
+    this.#identity = identity;
+  }
+
+  /**
+   * Takes away what a kill left half written or half removed.
+   * @param keep how many of the latest are kept; the one with the lowest held-out loss is kept beside them
+   * @param identity of the run, plain data: a checkpoint of another one is refused
+   */
+  static async open(folder: string, keep: number, identity: Readonly<Record<string, unknown>>): Promise<Checkpoints> {
+    for (const name of await readdir(folder).catch(() => [])) {
+      if (name.startsWith('.step-')) await rm(join(folder, name), { recursive: true, force: true });
+    }
+    return new Checkpoints(folder, keep, plain(identity));
+  }
+
+  /** Steps of those there are, whole or not, the latest first. */
+  async steps(): Promise<number[]> {
+    const names = await readdir(this.folder).catch(() => []);
+    return names
+      .flatMap((name) => NAME.exec(name)?.[1] ?? [])
+      .map((digits) => Number(digits))
+      .sort((a, b) => b - a);
+  }
+
+  /** Keeps this state, then lets go of older ones. @throws UserError when it cannot be written; older ones are as they were */
+  async save(trainer: TrainerState, parameters: readonly ParameterInfo[], progress: TrainingProgress): Promise<void> {
+    const { step, learningRate } = trainer;
+    const aside = join(this.folder, `.${nameOf(step)}.new`);
+    try {
+      await rm(aside, { recursive: true, force: true });
+      await mkdir(aside, { recursive: true });
+      const tensors = (prefix: string, values: ReadonlyMap<string, Float32Array>) =>
+        parameters.map(({ name, shape }) => ({ name: `${prefix}${name}`, shape, read: () => values.get(name)! }));
+      const model = await writeSafetensors(join(aside, 'model.safetensors'), tensors('', trainer.parameters));
+      const optimizer = await writeSafetensors(join(aside, 'optimizer.safetensors'), [
+        ...tensors('first:', trainer.firstMoments),
+        ...tensors('second:', trainer.secondMoments),
+      ]);
+      const identity = { ...this.#identity };
+      const state: State = {
+        format: CHECKPOINT_FORMAT,
+        step,
+        learningRate,
+        progress,
+        identity,
+        files: { model, optimizer },
+      };
+      await writeFile(join(aside, 'state.json'), `${JSON.stringify(state, null, 2)}\n`, { flush: true });
+      await flushFolder(aside);
+      await this.#remove(step); // one that was refused
+      await rename(aside, join(this.folder, nameOf(step)));
+      await flushFolder(this.folder);
+    } catch (error) {
+      await rm(aside, { recursive: true, force: true }).catch(() => undefined);
+      throw new UserError(
+        `The checkpoint of step ${step} cannot be written to ${this.folder}: ${whyNotWritten(error)}.`,
+      );
+    }
+    await this.#prune();
+  }
+
+  /**
+   * The latest one that is whole and of this run.
+   * @param refused told why a later one is not used
+   * @returns null where there is none at all
+   * @throws UserError when there are some and none can be used
+   */
+  async latest(refused: (why: string) => void): Promise<Checkpoint | null> {
+    const steps = await this.steps();
+    let why = '';
+    for (const step of steps) {
+      try {
+        return await this.read(step);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        why = error.message;
+        refused(why);
+      }
+    }
+    if (steps.length === 0) return null;
+    throw new UserError(
+      `No checkpoint in ${this.folder} can be used. ${why} Name another folder with --out, or remove this one to begin anew.`,
+    );
+  }
+
+  /** The one with the lowest held-out loss, or null. */
+  async best(): Promise<number | null> {
+    let best: { step: number; loss: number } | null = null;
+    for (const step of await this.steps()) {
+      const loss = (await this.#readState(step).catch(() => null))?.progress.heldOutLoss ?? null;
+      if (loss !== null && (best === null || loss < best.loss)) best = { step, loss };
+    }
+    return best?.step ?? null;
+  }
+
+  /** @throws UserError when it is cut, broken, or of another run */
+  async read(step: number): Promise<Checkpoint> {
+    const { learningRate, progress, identity, files } = await this.#readState(step);
+    const differs = Object.keys({ ...identity, ...this.#identity }).filter(
+      (key) => !isDeepStrictEqual(identity[key], this.#identity[key]),
+    );
+    if (differs.length > 0) {
+      throw new UserError(
+        `The checkpoint of step ${step} in ${this.folder} belongs to another run: it differs in ${differs.join(', ')}.`,
+      );
+    }
+    const parameters = await this.#readFile(step, 'model', files.model);
+    const moments = await this.#readFile(step, 'optimizer', files.optimizer);
+    const momentsOf = (prefix: string): Map<string, Float32Array> =>
+      new Map(
+        [...moments]
+          .filter(([name]) => name.startsWith(prefix))
+          .map(([name, values]) => [name.slice(prefix.length), values]),
+      );
+    const firstMoments = momentsOf('first:');
+    return {
+      trainer: { step, learningRate, parameters, firstMoments, secondMoments: momentsOf('second:') },
+      progress,
+    };
+  }
+
+  async #readState(step: number): Promise<State> {
+    const path = join(this.folder, nameOf(step), 'state.json');
+    let value: unknown;
+    try {
+      value = JSON.parse(await readFile(path, 'utf8'));
+    } catch (error) {
+      throw new UserError(`The checkpoint of step ${step} is cut: ${path} cannot be read (${messageOf(error)}).`);
+    }
+    const parsed = v.safeParse(State, value);
+    if (parsed.success && parsed.output.step === step) return parsed.output;
+    const what = parsed.success ? `step ${parsed.output.step}` : parsed.issues[0].message;
+    throw new UserError(
+      `The checkpoint of step ${step} is broken or of another version: ${path} says otherwise (${what}).`,
+    );
+  }
+
+  async #readFile(step: number, name: 'model' | 'optimizer', written: WrittenFile): Promise<Map<string, Float32Array>> {
+    const path = join(this.folder, nameOf(step), `${name}.safetensors`);
+    const file = await WeightFile.open(path);
+    try {
+      if (file.size !== written.bytes) {
+        throw new UserError(
+          `The checkpoint of step ${step} is cut: ${path} has ${file.size} bytes of ${written.bytes}.`,
+        );
+      }
+      const hash = createHash('sha256');
+      await file.hashInto(hash);
+      if (hash.digest('hex') !== written.sha256) {
+        throw new UserError(`The checkpoint of step ${step} is broken: ${path} is not what was written.`);
+      }
+      const tensors = new Map<string, Float32Array>();
+      for (const [tensor, { offset, byteLength }] of await readSafetensorsHeader(file)) {
+        const values = new Float32Array(byteLength / 4);
+        await file.read(new Uint8Array(values.buffer), offset);
+        tensors.set(tensor, values);
+      }
+      return tensors;
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #prune(): Promise<void> {
+    const steps = await this.steps();
+    const best = steps.length > this.#keep ? await this.best() : null;
+    for (const step of steps.slice(this.#keep)) if (step !== best) await this.#remove(step);
+  }
+
+  /** Out of sight first, so that a kill leaves none that is cut. */
+  async #remove(step: number): Promise<void> {
+    const aside = join(this.folder, `.${nameOf(step)}.old`);
+    await rm(aside, { recursive: true, force: true });
+    const gone = await rename(join(this.folder, nameOf(step)), aside).then(
+      () => true,
+      () => false,
+    );
+    if (gone) await rm(aside, { recursive: true, force: true });
+  }
+}
+
+function nameOf(step: number): string {
+  return `step-${String(step).padStart(8, '0')}`;
+}
+
+function plain(identity: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return JSON.parse(JSON.stringify(identity)) as Record<string, unknown>;
+}
+
+/** So that the names in it are on the disk too. Windows knows no such thing. */
+async function flushFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

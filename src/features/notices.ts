@@ -54,7 +54,6 @@ async function tell(
     const why = error.split('\n')[0] ?? '';
     pressed = await vscode.window.showErrorMessage(`${title} ${status}: ${why}`, resume, open);
   }
-  if (pressed === open)
-    await vscode.commands.executeCommand(command, command === commands.openRunFolder ? { folder } : folder);
+  if (pressed === open) await vscode.commands.executeCommand(command, folder);
   if (pressed === resume) await vscode.commands.executeCommand(commands.resume, folder);
 }

@@ -69,8 +69,7 @@ export function activateRunCommands(midtrain: Midtrain, showResults: ShowResults
   });
 }
 
-/** Of a row of the Runs view, of a run that cannot be shown too. */
-/** As a row of the tree, which may be of a run that cannot be read, or the folder itself. */
+/** Of a row of the Runs view, of a run that cannot be shown too; or the folder as it is. */
 function folderOf(argument: unknown): string | null {
   if (typeof argument === 'string') return argument;
   const folder = (argument as { folder?: unknown } | undefined)?.folder;

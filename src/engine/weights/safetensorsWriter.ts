@@ -24,14 +24,14 @@ export interface WrittenFile {
  * @throws the system's error where it cannot be written; RangeError when values do not fill their shape
  */
 export async function writeSafetensors(path: string, tensors: readonly TensorToWrite[]): Promise<WrittenFile> {
-  const header: Record<string, unknown> = { __metadata__: { format: 'pt' } }; // transformers wants to be told
+  const header = new Map<string, unknown>([['__metadata__', { format: 'pt' }]]); // transformers wants to be told
   let end = 0;
   for (const { name, shape } of tensors) {
     const begin = end;
     end += 4 * sizeOf(shape);
-    header[name] = { dtype: 'F32', shape, data_offsets: [begin, end] };
+    header.set(name, { dtype: 'F32', shape, data_offsets: [begin, end] });
   }
-  const json = Buffer.from(JSON.stringify(header));
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(header)));
   const text = Buffer.concat([json, Buffer.alloc((8 - (json.length % 8)) % 8, ' ')]); // the data begin aligned
   const prefix = Buffer.alloc(8);
   prefix.writeBigUInt64LE(BigInt(text.length));

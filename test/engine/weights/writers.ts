@@ -126,13 +126,13 @@ export interface SafetensorsInput {
 }
 
 export function writeSafetensors(tensors: readonly SafetensorsInput[], metadata?: Record<string, string>): Buffer {
-  const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {};
+  const header = new Map<string, unknown>(metadata ? [['__metadata__', metadata]] : []); // any name, `__proto__` too
   let at = 0;
   for (const { name, dtype, shape, bytes } of tensors) {
-    header[name] = { dtype, shape, data_offsets: [at, at + bytes.length] };
+    header.set(name, { dtype, shape, data_offsets: [at, at + bytes.length] });
     at += bytes.length;
   }
-  return withHeader(JSON.stringify(header), ...tensors.map(({ bytes }) => bytes));
+  return withHeader(JSON.stringify(Object.fromEntries(header)), ...tensors.map(({ bytes }) => bytes));
 }
 
 /** A safetensors file with this header text. */

@@ -11,7 +11,13 @@ import type { Midtrain } from './context.ts';
 import { factsTooltip, spoken } from './rowText.ts';
 import { duration, runFigures, runSubject, runTitle, runVariant } from './runLabels.ts';
 
-type Row = RunFollower | UnreadableRun;
+/** Others are drawn when they are asked for: a thousand rows take VS Code twice as long (docs/log.md). */
+const LATEST = 64;
+
+/** The row that holds all other runs. */
+const OLDER = { id: 'older runs' } as const;
+
+type Row = RunFollower | UnreadableRun | typeof OLDER;
 
 export function activateRunsTree(midtrain: Midtrain): void {
   const tree = new RunsTree(midtrain);
@@ -40,25 +46,42 @@ class RunsTree implements vscode.TreeDataProvider<Row> {
   readonly #changed = new vscode.EventEmitter<Row | undefined>();
   readonly onDidChangeTreeData = this.#changed.event;
 
+  /** Runs that are behind OLDER. */
+  #older: readonly RunFollower[] = [];
+
   constructor(midtrain: Midtrain) {
     this.#midtrain = midtrain;
   }
 
   changed(run: RunFollower | null): void {
-    this.#changed.fire(run ?? undefined);
+    // An older one that is at work again comes to the front.
+    this.#changed.fire(run === null || this.#older.includes(run) ? undefined : run);
   }
 
   async getChildren(row?: Row): Promise<Row[]> {
-    if (row !== undefined) return [];
+    if (row !== undefined) return row === OLDER ? [...this.#older] : [];
     const { runs } = this.#midtrain;
     await runs.load();
     void vscode.commands.executeCommand('setContext', contextKeys.loaded, true);
-    return [...runs.runs, ...runs.unreadable];
+    const all = runs.runs;
+    const isOlder = (run: RunFollower, place: number): boolean => place >= LATEST && !isLive(run.state);
+    this.#older = all.filter(isOlder);
+    const latest = all.filter((run, place) => !isOlder(run, place));
+    return [...latest, ...(this.#older.length > 0 ? [OLDER] : []), ...runs.unreadable];
   }
 
   getTreeItem(row: Row): vscode.TreeItem {
-    return row instanceof RunFollower ? runItem(this.#midtrain, row) : unreadableItem(row);
+    if (row === OLDER) return olderItem(this.#older.length);
+    return row instanceof RunFollower ? runItem(this.#midtrain, row) : unreadableItem(row as UnreadableRun);
   }
+}
+
+function olderItem(count: number): vscode.TreeItem {
+  const label = count === 1 ? '1 older run' : `${count} older runs`;
+  const item = new vscode.TreeItem(label, vscode.TreeItemCollapsibleState.Collapsed);
+  item.id = OLDER.id;
+  item.iconPath = new vscode.ThemeIcon('history');
+  return item;
 }
 
 function runItem(midtrain: Midtrain, run: RunFollower): vscode.TreeItem {

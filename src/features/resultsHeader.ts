@@ -7,7 +7,7 @@ import type { ResultsFile } from '../client/resultsFile.ts';
 import { BENCHMARKS } from '../evaluation/benchmarks/index.ts';
 import type { ScoreSummary } from '../runner/events.ts';
 import type { EvaluationDescription } from '../runner/runFolder.ts';
-import { canResume } from '../runner/state.ts';
+import { canResume, type RunState } from '../runner/state.ts';
 import { type Action, type Header, VERDICTS } from '../webviews/results/messages.ts';
 import { duration, pace, runFigures, runTitle, runVariant } from './runLabels.ts';
 
@@ -15,15 +15,13 @@ import { duration, pace, runFigures, runTitle, runVariant } from './runLabels.ts
 export function headerOf(run: FollowedEvaluation, results: ResultsFile, now: number): Header {
   const { state, description, folder } = run;
   const score = state.status === 'finished' && state.score !== null ? state.score : soFar(description, results);
-  const speed = pace(state, now);
   return {
     title: [runTitle(description), runVariant(description)].filter((part) => part !== '').join(', '),
     folder,
     status: state.status,
-    words: runFigures(state),
+    words: state.status === 'finished' ? 'finished' : [runFigures(state), ...paceWords(state, now)].join(' · '),
     error: state.error,
     progress: state.progress === null ? null : { done: state.progress.done, total: state.progress.total },
-    pace: speed === null ? null : { rate: speed.rate, left: speed.left / 1000 },
     passAtK: score.passAtK.map(({ k, value, low, high }) => ({ k, value, low, high })),
     verdicts: VERDICTS.map((verdict) => score.verdicts[verdict] ?? 0),
     problems: {
@@ -43,6 +41,12 @@ export function headerOf(run: FollowedEvaluation, results: ResultsFile, now: num
 
 function soFar({ request }: EvaluationDescription, results: ResultsFile): ScoreSummary {
   return results.score(request.tasks, request.samples, BENCHMARKS[request.benchmark.id].size);
+}
+
+function paceWords(state: RunState, now: number): string[] {
+  const speed = pace(state, now);
+  if (speed === null) return [];
+  return [`${(60 * speed.rate).toFixed(0)} samples a minute`, `${duration(speed.left)} left`];
 }
 
 function actionsOf({ state }: FollowedEvaluation): Action[] {

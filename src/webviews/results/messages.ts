@@ -27,13 +27,11 @@ const headerSchema = v.object({
   /** Absolute path of the run. */
   folder: v.string(),
   status: v.picklist(['asked', 'running', 'paused', 'finished', 'stopped', 'failed', 'crashed']),
-  /** What it is at, in a few words, and why it ended where that needs words. */
+  /** What it is at and how fast, in a few words. */
   words: v.string(),
   error: v.string(),
   /** Samples judged, of how many; null before that is known. */
   progress: v.nullable(v.object({ done: count, total: count })),
-  /** Judged a second, and seconds left; null where that cannot be told. */
-  pace: v.nullable(v.object({ rate: v.number(), left: v.number() })),
   passAtK: v.array(estimate),
   /** By place in VERDICTS. */
   verdicts: v.array(count),

@@ -38,7 +38,7 @@ export function summary(header: Header, { act, copyFact }: SummaryEvents): Templ
           )}
         </div>
       </div>
-      <p class="state" role="status">${stateWords(header)}</p>
+      <p class="state" role="status">${header.words}</p>
       ${
         header.progress !== null && ['running', 'paused'].includes(header.status)
           ? html`<progress
@@ -105,14 +105,6 @@ export function summary(header: Header, { act, copyFact }: SummaryEvents): Templ
   `;
 }
 
-function stateWords({ status, words, progress, pace }: Header): string {
-  const parts = [status === 'finished' ? 'finished' : words];
-  if (progress !== null && status === 'running' && pace !== null) {
-    parts.push(`${(60 * pace.rate).toFixed(0)} samples a minute`, `${timeLeft(pace.left)} left`);
-  }
-  return parts.join(' · ');
-}
-
 function problemWords({ problems, final, whyNotFinal, status }: Header): string {
   const { solved, judged, asked, benchmark } = problems;
   const partial = asked < benchmark ? ` (partial: ${asked} of ${benchmark})` : '';
@@ -122,12 +114,6 @@ function problemWords({ problems, final, whyNotFinal, status }: Header): string 
   return live
     ? `${tally} So far: the run is not over.`
     : `${tally} Not final: ${whyNotFinal || 'the run did not finish'}.`;
-}
-
-function timeLeft(seconds: number): string {
-  if (seconds < 100) return `${Math.round(seconds)} s`;
-  const minutes = Math.round(seconds / 60);
-  return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 function percent(fraction: number): string {

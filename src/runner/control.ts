@@ -72,7 +72,9 @@ export class Control {
           applied: true,
           detail: 'It stops before the next token. Finished samples are kept; it can be resumed.',
         };
+      case 'release':
       case 'checkpoint':
+      case 'sample':
       case 'set':
         return { applied: false, detail: 'An evaluation keeps every sample as it comes and has nothing to set.' };
     }

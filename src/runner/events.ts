@@ -12,7 +12,8 @@ import * as v from 'valibot';
 export const PHASES = ['fetch', 'load', 'sample', 'judge', 'prepare', 'train', 'evaluate', 'save'] as const;
 export type Phase = (typeof PHASES)[number];
 
-export const VERBS = ['pause', 'resume', 'stop', 'stop-and-save', 'checkpoint', 'set'] as const;
+/** `release` is a pause that gives the memory back; `sample` shows what the model writes now. */
+export const VERBS = ['pause', 'release', 'resume', 'stop', 'stop-and-save', 'checkpoint', 'sample', 'set'] as const;
 export type Verb = (typeof VERBS)[number];
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -58,6 +59,22 @@ const metricSchema = v.object({
   /** Targets trained on so far, and their rate in this step. */
   tokens: count,
   tokensPerSecond: amount,
+  /** Resident bytes of the process. */
+  memory: v.optional(amount),
+  /** Programs of the live weights, one a problem, that were right, of how many; where they were sampled after this step. */
+  passAt1: v.optional(v.object({ passed: count, problems: count })),
+});
+
+/** What the live weights wrote after a step. */
+const sampleSchema = v.object({
+  type: v.literal('sample'),
+  step: count,
+  /** Of a benchmark; null for a prompt of another kind. */
+  taskId: v.nullable(v.string()),
+  prompt: v.string(),
+  completion: v.string(),
+  /** Null: it was not judged. */
+  verdict: v.nullable(v.string()),
 });
 
 const intervalSchema = v.object({
@@ -91,6 +108,7 @@ const bodySchema = v.variant('type', [
   v.object({ type: v.literal('engine'), device: v.string() }),
   progressSchema,
   metricSchema,
+  sampleSchema,
   /** Worth a line: why a device was not taken, a layer of the sandbox that is missing. */
   v.object({ type: v.literal('note'), level: v.picklist(['info', 'warning']), text: v.string() }),
   /** A verb that did something. `client` is who asked: `vscode`, `terminal`. */
@@ -118,6 +136,7 @@ const bodySchema = v.variant('type', [
 export type EventBody = v.InferOutput<typeof bodySchema>;
 export type ProgressEvent = v.InferOutput<typeof progressSchema>;
 export type MetricEvent = v.InferOutput<typeof metricSchema>;
+export type SampleEvent = v.InferOutput<typeof sampleSchema>;
 export type ScoreSummary = v.InferOutput<typeof scoreSchema>;
 
 /** What happened, its number (from 1) and when: milliseconds since 1970. */

@@ -81,12 +81,14 @@ export function afterEvent(state: RunState, event: RunEvent): RunState {
       const { type, seq, time, ...metric } = event;
       return { ...next, metric };
     }
+    case 'sample':
+      return next;
     case 'note': {
       const { time, level, text } = event;
       return { ...next, notes: [...state.notes, { time, level, text }].slice(-KEPT_NOTES) };
     }
     case 'control':
-      if (event.verb === 'pause') return { ...next, status: 'paused' };
+      if (event.verb === 'pause' || event.verb === 'release') return { ...next, status: 'paused' };
       if (event.verb === 'resume') return { ...next, status: 'running' };
       return next;
     case 'done': {

@@ -75,6 +75,9 @@ export class TrainingControl extends Control {
         return effect.applied
           ? { applied: true, detail: 'It saves a checkpoint before the next step and stops.' }
           : effect;
+      case 'release':
+      case 'sample':
+        return effect;
       case 'checkpoint':
       case 'set':
         if (this.signal.aborted) return { applied: false, detail: 'It is stopping.' };

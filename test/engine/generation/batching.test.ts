@@ -54,7 +54,7 @@ const group = (length: number, count: number, more = 60): RowGroup<Alternating> 
 async function withDecoder<T>(
   places: number,
   work: (decoder: HostDecoder) => Promise<T>,
-  { from = source, precision = 'fp32' } = {},
+  { from = source, precision = 'fp32' }: { from?: ModelSource; precision?: Precision } = {},
 ): Promise<T> {
   const options = { precision, places, threads: 1, contextLength: 256 };
   const decoder = await HostDecoder.create(from.config, from.weights, options);

@@ -9,12 +9,11 @@ import { availableParallelism, loadavg } from 'node:os';
 import { setImmediate as turn } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { findBenchmark } from '../catalog/datasets.ts';
-import type { ModelSource, TensorSource } from '../engine/model.ts';
+import type { ModelSource } from '../engine/model.ts';
 import { createTokenizer, type Tokenizer } from '../engine/text/tokenizer.ts';
 import { trainedTensor } from '../engine/training/merge.ts';
-import type { TrainingMethod } from '../engine/training/method.ts';
 import { randomWeights } from '../engine/training/randomWeights.ts';
-import { DEFAULT_ADAMW, type StepResult, Trainer } from '../engine/training/trainer.ts';
+import { type StepResult, Trainer } from '../engine/training/trainer.ts';
 import { writeHuggingFaceFolder } from '../engine/weights/huggingFaceFolder.ts';
 import { openModel } from '../engine/weights/open.ts';
 import { UserError } from '../errors.ts';
@@ -28,14 +27,13 @@ import { readSources } from '../midtraining/data/sources/source.ts';
 import { hasTokenStore, openTokenStore, type TokenStore } from '../midtraining/data/tokenStore.ts';
 import { type RowOptions, TrainingRows } from '../midtraining/data/trainingRows.ts';
 import { nextTokenBatch } from '../midtraining/nextTokenPrediction.ts';
+import { batchRows, learningRateOf, trainerOptions } from '../midtraining/stepShape.ts';
 import { starterProblems } from '../midtraining/starter/benchmark.ts';
 import type { EventBody, MetricEvent, Phase, Settings } from './events.ts';
 import { readDescription, readEvents, runPaths, writeDescription } from './runFolder.ts';
 import type { TrainingControl } from './trainingControl.ts';
 import type { FoundModel, TrainingOutcome, TrainingRequest } from './types.ts';
 
-/** Tokens of a micro-batch: its activations are in memory at a time. */
-const MICRO_TOKENS = 2048;
 /** A loss this far above the smoothed one, so many times in a row, is divergence. */
 const SPIKE = { factor: 2, nats: 1, steps: 3 };
 /** Weight of a new loss in the smoothed one. */
@@ -70,7 +68,7 @@ export async function runTraining(work: TrainingWork): Promise<TrainingOutcome> 
       const identity = await checkIdentity(folder, config, source, store);
       const checkpoints = await Checkpoints.open(runPaths(folder).checkpoints, config.keep, identity);
       const weights = config.initialWeights === 'random' ? randomWeights(source.config, config.seed) : source.weights;
-      const trainer = await createTrainer(source, weights, config);
+      const trainer = await Trainer.create(source.config, weights, trainerOptions(config));
       try {
         const device = `cpu, fp32, ${trainer.options.rows} × ${config.context} tokens at a time`;
         tell({ type: 'engine', device });
@@ -402,7 +400,18 @@ async function checkIdentity(
   source: ModelSource,
   store: TokenStore,
 ): Promise<Record<string, unknown>> {
-  const { $schema, model, data, keep, checkpointInterval, evaluationTokens, device, threads, ...decides } = config;
+  const {
+    $schema,
+    model,
+    data,
+    keep,
+    checkpointInterval,
+    evaluationTokens,
+    device,
+    threads,
+    checkpointing,
+    ...decides
+  } = config;
   const { train, heldOut } = store.description;
   const identity = {
     ...decides,
@@ -424,43 +433,7 @@ async function checkIdentity(
   return written;
 }
 
-function createTrainer(source: ModelSource, weights: TensorSource, config: TrainingConfig): Promise<Trainer> {
-  const { context, schedule, warmup, steps, floor, weightDecay, clip, threads } = config;
-  const rows = microRows(config);
-  return Trainer.create(source.config, weights, {
-    method: methodOf(config),
-    rows,
-    length: context,
-    optimizer: { ...DEFAULT_ADAMW, weightDecay },
-    schedule: { shape: schedule, peak: learningRateOf(config), warmup, total: steps, floor },
-    clip,
-    threads,
-    accumulates: rows < batchRows(config),
-  });
-}
-
-function methodOf({ train, lora, seed }: TrainingConfig): TrainingMethod {
-  return train === 'full' ? { type: 'full' } : { type: 'lora', ...lora, seed };
-}
-
-function learningRateOf({ learningRate, train }: TrainingConfig): number {
-  return learningRate ?? (train === 'lora' ? 2e-4 : 5e-5);
-}
-
-/** Rows of a step. */
-function batchRows({ batchTokens, context }: TrainingConfig): number {
-  return Math.max(1, Math.floor(batchTokens / context));
-}
-
-/** Rows of a micro-batch: as many as divide a step's rows and are not too many tokens. */
-function microRows(config: TrainingConfig): number {
-  const rows = batchRows(config);
-  let micro = Math.max(1, Math.min(rows, Math.floor(MICRO_TOKENS / config.context)));
-  while (rows % micro !== 0) micro--;
-  return micro;
-}
-
-function rowOptions({ context, seed }: TrainingConfig, { eosTokenIds }: Tokenizer): RowOptions {
+export function rowOptions({ context, seed }: TrainingConfig, { eosTokenIds }: Tokenizer): RowOptions {
   const end = eosTokenIds[0] ?? null;
   return { rowLength: context, seed, endTokenId: end, paddingTokenId: end ?? 0 };
 }

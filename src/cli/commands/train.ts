@@ -2,9 +2,9 @@
  * `midtrain train CONFIG`: trains a model as the config says. The work is the runner's, in this process; this finds the
  * model, shows the progress and words the outcome. The same command goes on with an unfinished run.
  */
-import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { specIn } from '../../catalog/models.ts';
 import { readTrainingConfig } from '../../midtraining/config.ts';
 import type { MetricEvent, Phase, RunEvent } from '../../runner/events.ts';
 import { linkRun, openRun, runName, runsFolder } from '../../runner/store.ts';
@@ -33,7 +33,7 @@ export function addTrain(program: Command, run: Run): void {
 async function train(file: string, context: Context, { out }: TrainOptions): Promise<ExitCode> {
   const { output } = context;
   const { name, config } = await readTrainingConfig(file);
-  const spec = await modelSpec(config.model, dirname(resolve(file)));
+  const spec = await specIn(dirname(resolve(file)), config.model);
   const { path, label } = await needModel(spec, context);
   const request: TrainingRequest = { name, config, model: { path, spec, label } };
   const store = runsFolder();
@@ -45,15 +45,6 @@ async function train(file: string, context: Context, { out }: TrainOptions): Pro
   const outcome = await trainOn(folder, { onEvent: shower(output), signal: context.signal });
   output.result('training', outcomeLines(outcome), outcome);
   return outcome.status === 'stopped' ? exitCodes.interrupted : exitCodes.ok;
-}
-
-/** A path in a config is relative to it. */
-async function modelSpec(model: string, folder: string): Promise<string> {
-  const path = resolve(folder, model);
-  return stat(path).then(
-    () => path,
-    () => model,
-  );
 }
 
 const phases: Partial<Record<Phase, string>> = {

@@ -21,6 +21,7 @@ import { BENCHMARKS, loadBenchmark } from '../evaluation/benchmarks/index.ts';
 import type { BenchmarkId, Problem } from '../evaluation/types.ts';
 import { Checkpoints, type TrainingProgress } from '../midtraining/checkpoint.ts';
 import type { TrainingConfig } from '../midtraining/config.ts';
+import type { CorpusOptions } from '../midtraining/data/corpus.ts';
 import { prepareCorpus } from '../midtraining/data/prepare.ts';
 import { DEFAULT_LIMITS } from '../midtraining/data/snippets.ts';
 import { readSources } from '../midtraining/data/sources/source.ts';
@@ -30,6 +31,7 @@ import { nextTokenBatch } from '../midtraining/nextTokenPrediction.ts';
 import { batchRows, learningRateOf, trainerOptions } from '../midtraining/stepShape.ts';
 import { starterProblems } from '../midtraining/starter/benchmark.ts';
 import type { EventBody, MetricEvent, Phase, Settings } from './events.ts';
+import { needRoom, roomFor } from './fit.ts';
 import { readDescription, readEvents, runPaths, writeDescription } from './runFolder.ts';
 import type { TrainingControl } from './trainingControl.ts';
 import type { FoundModel, TrainingOutcome, TrainingRequest } from './types.ts';
@@ -60,6 +62,7 @@ export async function runTraining(work: TrainingWork): Promise<TrainingOutcome> 
   const source = await openModel(request.model.path);
   try {
     checkContext(config, source);
+    await needRoom(source.config, config, await roomFor(folder));
     const tokenizer = createTokenizer(source.tokenizer);
     const store = await openCorpus(work, source, tokenizer, clock);
     try {
@@ -351,18 +354,12 @@ async function openCorpus(
   const name = createHash('sha256').update(JSON.stringify(definition.tokenizer)).digest('hex');
   if (!(await hasTokenStore(corpus))) {
     clock.enter('prepare');
-    const onlyStarter = config.data.every(({ kind }) => kind === 'starter');
     const { train, heldOut, report } = await prepareCorpus({
+      ...corpusOptions(config, tokenizer),
       folder: corpus,
       tokenizer: name,
       vocabularySize,
-      documents: (drops) => readSources(config.data, drops),
-      encode: (text) => tokenizer.encode(text, { addSpecialTokens: false, parseSpecial: false }),
-      limits: { ...DEFAULT_LIMITS, maxTokens: config.context - 1 },
-      seed: config.seed,
-      heldOutFraction: config.heldOut,
       benchmarks: await benchmarkProblems(tell),
-      nearDuplicateThreshold: onlyStarter ? null : 0.7,
       signal: control.signal,
     });
     const dropped = report.dropped.map(({ meaning, count }) => `${count} ${meaning}`).join(', ');
@@ -372,6 +369,19 @@ async function openCorpus(
     tell({ type: 'note', level: 'info', text });
   }
   return openTokenStore(corpus, name);
+}
+
+/** How a config's data become snippets. */
+export function corpusOptions({ data, context, seed, heldOut }: TrainingConfig, tokenizer: Tokenizer): CorpusOptions {
+  const onlyStarter = data.every(({ kind }) => kind === 'starter');
+  return {
+    documents: (drops) => readSources(data, drops),
+    encode: (text) => tokenizer.encode(text, { addSpecialTokens: false, parseSpecial: false }),
+    limits: { ...DEFAULT_LIMITS, maxTokens: context - 1 },
+    seed,
+    heldOutFraction: heldOut,
+    nearDuplicateThreshold: onlyStarter ? null : 0.7,
+  };
 }
 
 /** What must not be trained on: the starter benchmark, and those that are on this machine. */
@@ -433,12 +443,13 @@ async function checkIdentity(
   return written;
 }
 
-export function rowOptions({ context, seed }: TrainingConfig, { eosTokenIds }: Tokenizer): RowOptions {
+function rowOptions({ context, seed }: TrainingConfig, { eosTokenIds }: Tokenizer): RowOptions {
   const end = eosTokenIds[0] ?? null;
   return { rowLength: context, seed, endTokenId: end, paddingTokenId: end ?? 0 };
 }
 
-function checkContext({ context }: TrainingConfig, { config, path }: ModelSource): void {
+/** @throws UserError when the rows are longer than the model takes */
+export function checkContext({ context }: TrainingConfig, { config, path }: ModelSource): void {
   if (context <= config.contextLength) return;
   throw new UserError(
     `"context" is ${context} in the config, and ${path} takes at most ${config.contextLength} tokens. Set it lower.`,

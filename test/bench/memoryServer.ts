@@ -34,6 +34,8 @@ const stepped = peak();
 if (config.evaluationInterval > 0) await trainer.evaluate(batch);
 await trainer.step(batch);
 const evaluated = peak();
-console.log(JSON.stringify({ before, created, stepped, peak: evaluated, estimate: estimateMemory(shape, config) }));
+console.log(
+  JSON.stringify({ before, created, stepped, peak: evaluated, estimate: await estimateMemory(shape, config) }),
+);
 await trainer.close();
 await source?.close();

@@ -8,8 +8,9 @@ import { specIn } from '../../catalog/models.ts';
 import { readTrainingConfig } from '../../midtraining/config.ts';
 import type { MetricEvent, Phase, RunEvent } from '../../runner/events.ts';
 import { linkRun, openRun, runName, runsFolder } from '../../runner/store.ts';
-import type { TrainingOutcome, TrainingRequest } from '../../runner/types.ts';
+import type { TrainingOutcome } from '../../runner/types.ts';
 import { type Context, needModel, type Run } from '../context.ts';
+import { estimateLines, estimateSummary } from '../estimateLines.ts';
 import { type ExitCode, exitCodes } from '../exitCodes.ts';
 import { type CommonOptions, type ConsentOptions, withCommonOptions, withConsentOptions } from '../options.ts';
 import type { Output } from '../output.ts';
@@ -17,6 +18,7 @@ import { formatDuration } from '../progress.ts';
 
 interface TrainOptions extends CommonOptions, ConsentOptions {
   readonly out?: string;
+  readonly estimate: boolean;
 }
 
 export function addTrain(program: Command, run: Run): void {
@@ -25,18 +27,30 @@ export function addTrain(program: Command, run: Run): void {
     .description('train a model as a run config says')
     .argument('<config>', 'a *.midtrain.json; {} in it runs with the defaults')
     .option('-o, --out <folder>', 'where the run is kept; the same folder goes on with an unfinished run');
+  command.option('--estimate', 'only say what it needs: memory, disk, and time by some steps taken', false);
   withConsentOptions(withCommonOptions(command)).action(async (file: string, options: TrainOptions) => {
     await run(options, (context) => train(file, context, options));
   });
 }
 
-async function train(file: string, context: Context, { out }: TrainOptions): Promise<ExitCode> {
+async function train(file: string, context: Context, { out, estimate }: TrainOptions): Promise<ExitCode> {
   const { output } = context;
   const { name, config } = await readTrainingConfig(file);
   const spec = await specIn(dirname(resolve(file)), config.model);
   const { path, label } = await needModel(spec, context);
-  const request: TrainingRequest = { name, config, model: { path, spec, label } };
+  const request = { name, config, model: { path, spec, label } };
   const store = runsFolder();
+  if (estimate) {
+    output.note(`Estimating ${file}`);
+    const { estimateTraining } = await import('../../runner/trainingEstimate.ts');
+    const tell = (text: string): void => {
+      output.note(text);
+    };
+    const estimated = await estimateTraining(request, { store, signal: context.signal, tell });
+    const lines = estimateLines(estimated);
+    output.result('estimate', lines, { ...estimated, lines, summary: estimateSummary(estimated) });
+    return exitCodes.ok;
+  }
   const folder = resolve(out ?? join(store, runName(request)));
   output.note(`Training ${label} by ${file}, run in ${folder}`);
   await openRun(folder, request);

@@ -56,7 +56,7 @@ function controlOf({
 }: JsonSchema): Pick<PlainField, 'kind' | 'options'> {
   const words = (values: readonly unknown[]): string[] => values.map(String);
   if (options !== undefined) return { kind: 'choice', options: words(options) };
-  if (only !== undefined) return { kind: 'choice', options: [String(only)] };
+  if (only !== undefined) return { kind: 'choice', options: words([only]) };
   if (items?.enum !== undefined) return { kind: 'choices', options: words(items.enum) };
   const types = [type, ...(anyOf ?? []).map((one) => one.type)];
   if (types.includes('number') || types.includes('integer')) return { kind: 'number', options: [] };

@@ -29,12 +29,10 @@ export interface DiskEstimate {
 
 /** Resident bytes of a process that has loaded ONNX Runtime and done nothing yet, measured. */
 const PROGRAM_BYTES = 120e6;
-/** What ONNX Runtime's arena holds for what is live, measured (docs/log.md). */
-const ARENA = 1.1;
 
 export async function estimateMemory(model: ModelConfig, config: TrainingConfig): Promise<MemoryEstimate> {
   const memory = await trainingMemory(model, trainerOptions(config), config.evaluationInterval > 0);
-  const parts = { ...memory, activations: ARENA * memory.activations, program: PROGRAM_BYTES };
+  const parts = { ...memory, program: PROGRAM_BYTES };
   return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
 }
 

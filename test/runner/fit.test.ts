@@ -50,8 +50,8 @@ describe('a training that does not fit', () => {
         /needs about \d+ MB of memory, and 190 MB are free\. What fits: .*"context": \d+ \(\d+ MB\).*Change the config so/,
       );
       expect(await whyNoRoom(source.config, config, { memory: 1e6, disk: null })).toMatch(/No setting makes it fit/);
-      expect(await whyNoRoom(source.config, config, { memory: 1e12, disk: 1_500_000 })).toMatch(
-        /needs about 1\.\d+ MB of disk, and 1\.50 MB are free\. What fits: "keep": 1 \(/,
+      expect(await whyNoRoom(source.config, config, { memory: 1e12, disk: 1_000_000 })).toMatch(
+        /needs about 1\.\d+ MB of disk, and 1\.00 MB are free\. What fits: "keep": 1 \(/,
       );
     } finally {
       await source.close();

@@ -23,8 +23,10 @@ export interface TrainingMemory {
   readonly evaluation: number;
 }
 
-/** A frozen weight is mapped from its file and packed for the product of the forward and of the backward pass. */
-const FROZEN_FORMS = { training: 3, evaluation: 2 };
+/** A frozen weight is packed for the product of the forward pass, and once more for that of the backward pass. */
+const FROZEN_FORMS = { training: 2, evaluation: 1 };
+/** What ONNX Runtime's arena takes for what is live, measured (docs/log.md). */
+const ARENA = 1.2;
 /** Of ONNX Runtime and our builder for a node of the graph, measured. */
 const NODE_BYTES = 10_000;
 /** Layers and tokens beyond these repeat what is known by then. */
@@ -62,7 +64,7 @@ async function sessionBytes(config: ModelConfig, options: GraphOptions, gradient
       { ...options, length: tokens, checkpointing, gradients, fusedMatMul: true },
       null,
     );
-    return peakOf(graph) + NODE_BYTES * graph.steps.length;
+    return ARENA * peakOf(graph) + NODE_BYTES * graph.steps.length;
   };
   const ofLength = async (tokens: number): Promise<number> => {
     const most = await small(Math.min(layerCount, MOST_LAYERS), tokens);

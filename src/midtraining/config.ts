@@ -232,6 +232,7 @@ function problemOf(issue: v.BaseIssue<unknown>, config: object): ConfigProblem {
   const path = (issue.path ?? []).map(({ key }) => key as string | number);
   const key = path.join('.');
   if (issue.type !== 'strict_object' || issue.expected !== 'never') {
+    if (issue.input === undefined) return { path, kind: 'value', sentence: `"${key}" is missing.` };
     return { path, kind: 'value', sentence: `"${key}" is not as it should be: ${issue.message}.` };
   }
   const own = String(path.at(-1));

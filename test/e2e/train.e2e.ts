@@ -94,10 +94,10 @@ describe.each(installed('current', 'oldest'))('a run config in the %s VS Code', 
       await input(form, 'seed').fill('0');
       await input(form, 'seed').press('Enter');
       await form.getByRole('button', { name: 'Add Data' }).click();
-      await form.getByText('is not as it should be').first().waitFor();
+      await form.getByText('"data.1.path" is missing').first().waitFor();
       await form.getByRole('textbox', { name: 'Path' }).first().fill('code');
       await form.getByRole('textbox', { name: 'Path' }).first().press('Enter');
-      await form.getByText('is not as it should be').first().waitFor({ state: 'detached' });
+      await form.getByText('"data.1.path" is missing').first().waitFor({ state: 'detached' });
 
       for (const theme of ['light', 'hc-dark', 'hc-light', 'dark'] as const) {
         await ui.setTheme(theme);

@@ -52,6 +52,7 @@ describe('a run config', () => {
     ['{"lora": {"ranks": 3}}', /no key "lora\.ranks"\. Did you mean "rank"\? Keys are rank, alpha, targets/],
     ['{"data": [{"kind": "folder", "pth": "x"}]}', /no key "data\.0\.pth"\. Did you mean "path"\?/],
     ['{"data": [{"kind": "foldr", "path": "x"}]}', /"data\.0\.kind" is not as it should be/],
+    ['{"data": [{"kind": "folder"}]}', /"data\.0\.path" is missing\./],
     ['{"data": []}', /"data" is not as it should be/],
     ['{"steps": "3"}', /"steps" is not as it should be: .*Expected number but received "3"/],
     ['{"steps": 0}', /"steps" is not as it should be/],

@@ -25,8 +25,11 @@ export interface TrainingMemory {
 
 /** A frozen weight is packed for the product of the forward pass, and once more for that of the backward pass. */
 const FROZEN_FORMS = { training: 2, evaluation: 1 };
-/** What ONNX Runtime's arena takes for what is live, measured (docs/log.md). */
-const ARENA = 1.2;
+/**
+ * What ONNX Runtime's arena takes for what is live, measured (docs/log.md): in long rows attention's blocks have many lengths,
+ * which do not fit one another's places.
+ */
+const arena = (length: number): number => 1.2 + 1.3e-4 * Math.max(0, length - 1024);
 /** Of ONNX Runtime and our builder for a node of the graph, measured. */
 const NODE_BYTES = 10_000;
 /** Layers and tokens beyond these repeat what is known by then. */
@@ -64,7 +67,7 @@ async function sessionBytes(config: ModelConfig, options: GraphOptions, gradient
       { ...options, length: tokens, checkpointing, gradients, fusedMatMul: true },
       null,
     );
-    return ARENA * peakOf(graph) + NODE_BYTES * graph.steps.length;
+    return arena(tokens) * peakOf(graph) + NODE_BYTES * graph.steps.length;
   };
   const ofLength = async (tokens: number): Promise<number> => {
     const most = await small(Math.min(layerCount, MOST_LAYERS), tokens);

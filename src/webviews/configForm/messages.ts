@@ -16,8 +16,8 @@ const plainField = v.object({
   /** `choices`: some of the options. */
   kind: v.picklist(['text', 'number', 'boolean', 'choice', 'choices']),
   options: v.array(v.string()),
-  /** The value where the key is absent; undefined: it must be given. */
-  otherwise: v.unknown(),
+  /** The value where the key is absent; without one it must be given. */
+  otherwise: v.optional(v.unknown()),
 });
 export type PlainField = v.InferOutput<typeof plainField>;
 

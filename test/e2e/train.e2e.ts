@@ -95,8 +95,8 @@ describe.each(installed('current', 'oldest'))('a run config in the %s VS Code', 
       await input(form, 'seed').press('Enter');
       await form.getByRole('button', { name: 'Add Data' }).click();
       await form.getByText('"data.1.path" is missing').first().waitFor();
-      await form.getByRole('textbox', { name: 'Path' }).first().fill('code');
-      await form.getByRole('textbox', { name: 'Path' }).first().press('Enter');
+      await input(form, 'data.1.path').fill('code');
+      await input(form, 'data.1.path').press('Enter');
       await form.getByText('"data.1.path" is missing').first().waitFor({ state: 'detached' });
 
       for (const theme of ['light', 'hc-dark', 'hc-light', 'dark'] as const) {

@@ -7,6 +7,8 @@ import { basename, dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import { LINEAR_LAYERS } from '../engine/training/method.ts';
 import { messageOf, UserError } from '../errors.ts';
+import { BENCHMARKS } from '../evaluation/benchmarks/index.ts';
+import type { BenchmarkId } from '../evaluation/types.ts';
 
 const whole = (least: number) => v.pipe(v.number(), v.safeInteger(), v.minValue(least));
 const positive = v.pipe(v.number(), v.gtValue(0), v.finite());
@@ -38,6 +40,15 @@ const Lora = v.strictObject({
   alpha: v.optional(positive, 32),
   targets: v.optional(v.pipe(v.array(v.picklist(LINEAR_LAYERS)), v.minLength(1)), [...LINEAR_LAYERS]),
 });
+
+const PassAt1 = v.strictObject({
+  benchmark: v.picklist(Object.keys(BENCHMARKS) as BenchmarkId[]),
+  /** Its first so many problems. */
+  problems: v.optional(whole(1), 20),
+  /** Steps between; null: with each held-out loss. */
+  interval: v.optional(v.nullable(whole(1)), null),
+});
+export type PassAt1Config = v.InferOutput<typeof PassAt1>;
 
 const Config = v.strictObject({
   /** For editors: where the JSON schema is. */
@@ -71,10 +82,12 @@ const Config = v.strictObject({
   clip: v.optional(v.nullable(positive), 1),
   /** Of the data's order, the held-out split, the adapters and random weights. */
   seed: v.optional(whole(0), 0),
-  /** Steps between held-out losses; 0: none. */
+  /** Steps between evaluations: held-out loss, and pass@1 where it is asked for; 0: none. */
   evaluationInterval: v.optional(whole(0), 50),
   /** Tokens of the held-out side that are evaluated, at most. */
   evaluationTokens: v.optional(whole(2), 32_768),
+  /** Programs of the weights as they are, judged by running them; null: none. */
+  passAt1: v.optional(v.nullable(PassAt1), null),
   /** Ends after so many evaluations without a lower held-out loss; null: never. */
   patience: v.optional(v.nullable(whole(1)), null),
   checkpointInterval: v.optional(whole(1), 50),
@@ -157,6 +170,7 @@ function knownKeys({ path: at }: v.BaseIssue<unknown>, config: unknown): string[
   const part = at?.[0]?.key;
   if (at?.length === 1) return Object.keys(Config.entries).filter((key) => key !== '$schema');
   if (part === 'lora') return Object.keys(Lora.entries);
+  if (part === 'passAt1') return Object.keys(PassAt1.entries);
   const index = at?.[1]?.key as number;
   const { kind } = (config as { data: { kind: keyof typeof Sources }[] }).data[index]!;
   return Object.keys(Sources[kind].entries);

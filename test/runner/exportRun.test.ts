@@ -24,7 +24,7 @@ import { WeightFile } from '../../src/engine/weights/storage.ts';
 import { UserError } from '../../src/errors.ts';
 import { Checkpoints } from '../../src/midtraining/checkpoint.ts';
 import { methodOf } from '../../src/midtraining/config.ts';
-import type { CheckpointChoice, ExportFormat } from '../../src/midtraining/export.ts';
+import type { CheckpointChoice, ExportFormat } from '../../src/midtraining/exportFormats.ts';
 import { type ExportOutcome, exportRun } from '../../src/runner/exportRun.ts';
 import { runPaths } from '../../src/runner/runFolder.ts';
 import { createRun } from '../../src/runner/store.ts';

@@ -26,7 +26,8 @@ export function trainerOptions(config: TrainingConfig): TrainerOptions & { reado
   };
 }
 
-function methodOf({ train, lora, seed }: TrainingConfig): TrainingMethod {
+/** What is trained. */
+export function methodOf({ train, lora, seed }: TrainingConfig): TrainingMethod {
   return train === 'full' ? { type: 'full' } : { type: 'lora', ...lora, seed };
 }
 

@@ -15,6 +15,7 @@ export const commands = {
   stop: 'midtrain.stop',
   openResults: 'midtrain.openResults',
   openRunFolder: 'midtrain.openRunFolder',
+  exportModel: 'midtrain.exportModel',
   removeRun: 'midtrain.removeRun',
   addModel: 'midtrain.addModel',
   getModel: 'midtrain.getModel',

@@ -11,6 +11,7 @@ import { Midtrain } from './features/context.ts';
 import { activateBenchmarksTree } from './features/benchmarksTree.ts';
 import { activateEnvironment } from './features/environment.ts';
 import { activateEvaluate } from './features/evaluate.ts';
+import { activateExportModel } from './features/exportModel.ts';
 import { activateModelsTree } from './features/modelsTree.ts';
 import { activateNotices } from './features/notices.ts';
 import { ResultsPanels } from './features/resultsPanel.ts';
@@ -77,6 +78,7 @@ export function activate(context: vscode.ExtensionContext): Exports {
   activateConfigDiagnostics(context);
   activateConfigLenses(midtrain);
   activateConfigForm(midtrain);
+  activateExportModel(midtrain, runChosenBy(midtrain));
   activateEnvironment(midtrain);
   activateStatusBar(midtrain);
   activateNotices(midtrain);

@@ -7,6 +7,8 @@ import { basename, dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import { LINEAR_LAYERS } from '../engine/training/method.ts';
 import { messageOf, UserError } from '../errors.ts';
+import { BENCHMARKS } from '../evaluation/benchmarks/index.ts';
+import type { BenchmarkId } from '../evaluation/types.ts';
 
 const whole = (least: number) => v.pipe(v.number(), v.safeInteger(), v.minValue(least));
 const positive = v.pipe(v.number(), v.gtValue(0), v.finite());
@@ -49,6 +51,14 @@ const LoraEntries = {
     [...LINEAR_LAYERS],
   ),
 };
+
+const PassAt1Entries = {
+  benchmark: about(v.picklist(Object.keys(BENCHMARKS) as BenchmarkId[]), 'Whose problems.'),
+  problems: v.optional(about(whole(1), 'Its first so many problems.'), 20),
+  interval: v.optional(about(v.nullable(whole(1)), 'Steps between; null: with each held-out loss.'), null),
+};
+const PassAt1 = v.strictObject(PassAt1Entries);
+export type PassAt1Config = v.InferOutput<typeof PassAt1>;
 
 /** All keys but `$schema`, as the form shows them. A new one shows there, in hovers and in completion by being here. */
 const sections = {
@@ -107,8 +117,15 @@ const sections = {
     clip: v.optional(about(v.nullable(positive), 'Largest norm of the gradients; null: not clipped.'), 1),
   },
   Evaluation: {
-    evaluationInterval: v.optional(about(whole(0), 'Steps between held-out losses; 0: none.'), 50),
+    evaluationInterval: v.optional(
+      about(whole(0), 'Steps between evaluations: held-out loss, and pass@1 where it is asked for; 0: none.'),
+      50,
+    ),
     evaluationTokens: v.optional(about(whole(2), 'Tokens of the held-out side that are evaluated, at most.'), 32_768),
+    passAt1: v.optional(
+      about(v.nullable(PassAt1), 'Programs of the weights as they are, judged by running them; null: none.'),
+      null,
+    ),
     patience: v.optional(
       about(v.nullable(whole(1)), 'Ends after so many evaluations without a lower held-out loss; null: never.'),
       null,
@@ -246,6 +263,7 @@ function problemOf(issue: v.BaseIssue<unknown>, config: object): ConfigProblem {
 function keysBeside([part, index]: ConfigProblem['path'], config: object): string[] {
   if (index === undefined) return Object.keys(Config.entries).filter((key) => key !== '$schema');
   if (part === 'lora') return Object.keys(LoraEntries);
+  if (part === 'passAt1') return Object.keys(PassAt1Entries);
   const { kind } = (config as { data: { kind: keyof typeof Sources }[] }).data[index as number]!;
   return Object.keys(Sources[kind].entries);
 }

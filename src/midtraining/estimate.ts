@@ -7,7 +7,7 @@ import { trainingMemory, type TrainingMemory } from '../engine/training/memory.t
 import { trainableParameters } from '../engine/training/method.ts';
 import { requiredTensors } from '../engine/weights/names.ts';
 import type { TrainingConfig } from './config.ts';
-import { trainerOptions } from './stepShape.ts';
+import { trainerOptions } from './trainerOptions.ts';
 
 /** In bytes. */
 export interface MemoryEstimate extends TrainingMemory {

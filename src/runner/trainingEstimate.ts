@@ -20,11 +20,12 @@ import {
   estimateMemory,
   type MemoryEstimate,
 } from '../midtraining/estimate.ts';
-import { batchRows, trainerOptions } from '../midtraining/stepShape.ts';
+import { batchRows, trainerOptions } from '../midtraining/trainerOptions.ts';
 import { type Room, roomFor, whyNoRoom } from './fit.ts';
 import { readDescription, readEvents } from './runFolder.ts';
 import { listRuns } from './store.ts';
-import { checkContext, corpusOptions } from './trainingJob.ts';
+import { corpusOptions } from './trainingData.ts';
+import { checkContext } from './trainingJob.ts';
 import type { FoundModel, TrainingRequest } from './types.ts';
 
 /** Seconds of one step, and of one held-out loss. */

@@ -9,7 +9,7 @@ import { configFromHuggingFace } from '../../src/engine/weights/config.ts';
 import { openModel } from '../../src/engine/weights/open.ts';
 import { parseTrainingConfig } from '../../src/midtraining/config.ts';
 import { estimateMemory } from '../../src/midtraining/estimate.ts';
-import { batchRows, trainerOptions } from '../../src/midtraining/stepShape.ts';
+import { batchRows, trainerOptions } from '../../src/midtraining/trainerOptions.ts';
 
 const [, , configText = '{}', model = ''] = process.argv;
 const config = parseTrainingConfig(configText, 'argument');

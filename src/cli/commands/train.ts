@@ -9,15 +9,24 @@ import { readTrainingConfig } from '../../midtraining/config.ts';
 import type { MetricEvent, Phase, RunEvent } from '../../runner/events.ts';
 import { linkRun, openRun, runName, runsFolder } from '../../runner/store.ts';
 import type { TrainingOutcome } from '../../runner/types.ts';
-import { type Context, needModel, type Run } from '../context.ts';
+import { executionConsent } from '../consent.ts';
+import { type Context, needBenchmark, needModel, type Run } from '../context.ts';
 import { estimateLines, estimateSummary } from '../estimateLines.ts';
 import { type ExitCode, exitCodes } from '../exitCodes.ts';
-import { type CommonOptions, type ConsentOptions, withCommonOptions, withConsentOptions } from '../options.ts';
+import {
+  type CommonOptions,
+  type ConsentOptions,
+  pythonOption,
+  withCommonOptions,
+  withConsentOptions,
+} from '../options.ts';
 import type { Output } from '../output.ts';
 import { formatDuration } from '../progress.ts';
+import { sandboxLayers } from '../sandbox.ts';
 
 interface TrainOptions extends CommonOptions, ConsentOptions {
   readonly out?: string;
+  readonly python?: string;
   readonly estimate: boolean;
 }
 
@@ -26,19 +35,24 @@ export function addTrain(program: Command, run: Run): void {
     .command('train')
     .description('train a model as a run config says')
     .argument('<config>', 'a *.midtrain.json; {} in it runs with the defaults')
-    .option('-o, --out <folder>', 'where the run is kept; the same folder goes on with an unfinished run');
-  command.option('--estimate', 'only say what it needs: memory, disk, and time by some steps taken', false);
+    .option('-o, --out <folder>', 'where the run is kept; the same folder goes on with an unfinished run')
+    .option('--estimate', 'only say what it needs: memory, disk, and time by some steps taken', false)
+    .addOption(pythonOption());
   withConsentOptions(withCommonOptions(command)).action(async (file: string, options: TrainOptions) => {
     await run(options, (context) => train(file, context, options));
   });
 }
 
-async function train(file: string, context: Context, { out, estimate }: TrainOptions): Promise<ExitCode> {
+async function train(file: string, context: Context, { out, estimate, python }: TrainOptions): Promise<ExitCode> {
   const { output } = context;
   const { name, config } = await readTrainingConfig(file);
+  if (config.passAt1 !== null && !estimate) {
+    await executionConsent(context, () => sandboxLayers(python === undefined ? {} : { python }));
+    await needBenchmark(config.passAt1.benchmark, null, context);
+  }
   const spec = await specIn(dirname(resolve(file)), config.model);
   const { path, label } = await needModel(spec, context);
-  const request = { name, config, model: { path, spec, label } };
+  const request = { name, config, model: { path, spec, label }, python: python ?? null };
   const store = runsFolder();
   if (estimate) {
     output.note(`Estimating ${file}`);
@@ -78,8 +92,12 @@ function shower(output: Output): (event: RunEvent) => void {
     } else if (event.type === 'control') {
       output.note(`${event.verb} (${event.client}): ${event.detail}`);
     } else if (event.type === 'metric') {
-      const { step, steps, heldOutLoss } = event;
-      if (heldOutLoss !== null) output.note(`Step ${step}: held-out loss ${heldOutLoss.toFixed(4)}`);
+      const { step, steps, heldOutLoss, passAt1 } = event;
+      const found = [
+        ...(heldOutLoss === null ? [] : [`held-out loss ${heldOutLoss.toFixed(4)}`]),
+        ...(passAt1 === undefined ? [] : [`${passAt1.passed} of ${passAt1.problems} programs right`]),
+      ];
+      if (found.length > 0) output.note(`Step ${step}: ${found.join(', ')}`);
       output.data(event);
       output.progress({ title: 'Training', done: step, total: steps, unit: 'steps', detail: detailOf(event) });
     }

@@ -76,7 +76,7 @@ suite('a run config', () => {
       document.uri,
       new vscode.Position(1, 5),
     );
-    const text = hovers.flatMap(({ contents }) => contents.map((one) => (typeof one === 'string' ? one : one.value)));
+    const text = hovers.flatMap(({ contents }) => contents.map((one) => (one as vscode.MarkdownString).value));
     assert.match(text.join('\n'), /Steps of the optimizer/);
   });
 

@@ -10,6 +10,14 @@ export const commands = {
   pause: 'midtrain.pause',
   stop: 'midtrain.stop',
   openResults: 'midtrain.openResults',
+  openRun: 'midtrain.openRun',
+  pauseAndRelease: 'midtrain.pauseAndRelease',
+  stopAndSave: 'midtrain.stopAndSave',
+  saveCheckpoint: 'midtrain.saveCheckpoint',
+  sampleNow: 'midtrain.sampleNow',
+  setLearningRate: 'midtrain.setLearningRate',
+  setEvaluationInterval: 'midtrain.setEvaluationInterval',
+  exportMetrics: 'midtrain.exportMetrics',
   openRunFolder: 'midtrain.openRunFolder',
   removeRun: 'midtrain.removeRun',
   addModel: 'midtrain.addModel',
@@ -30,7 +38,7 @@ export const views = {
   benchmarks: 'midtrain.benchmarks',
 } as const;
 
-export const panels = { results: 'midtrain.results' } as const;
+export const panels = { results: 'midtrain.results', run: 'midtrain.run' } as const;
 
 /** Under `midtrain.` in the settings. */
 export const settings = {

@@ -1,11 +1,12 @@
 /**
  * The curves of a training run as they grow: reads `events.jsonl` on from where it last ended, and keeps what each step told
  * in columns, so that a million steps take some hundred megabytes; beside them the marks (what was done to the run, and
- * when), and where each sample of the live weights stands. A step that comes again was done again after a kill: the later one
+ * when), notes, and where each sample of the live weights stands. A step that comes again was done again after a kill: the later one
  * holds, and what followed the earlier one is void. Knows nothing of VS Code, or of how curves are drawn.
  */
 import { parseEvent, type RunEvent, type SampleEvent, type Verb } from '../runner/events.ts';
 import { runPaths } from '../runner/runFolder.ts';
+import type { RunNote } from '../runner/state.ts';
 import { GrowingLines, type PlacedLine, readPlaced } from './growingLines.ts';
 import { oneAtATime } from './oneAtATime.ts';
 
@@ -63,12 +64,15 @@ export type MetricsListener = (from: number) => void;
 const PACE_STEPS = 100;
 /** The latest are kept. */
 const MOST_MARKS = 2000;
+const MOST_NOTES = 200;
 
 export class MetricsFile {
   readonly #lines: GrowingLines;
   #columns = columnsOf(1024);
   #count = 0;
   #marks: Mark[] = [];
+  #notes: RunNote[] = [];
+  #device: string | null = null;
   #samples: (SampleEntry & { readonly place: Omit<PlacedLine, 'bytes'> })[] = [];
   /** Place of a sample in the list, by what makes it the same. */
   #sampleNumbers = new Map<string, number>();
@@ -102,6 +106,16 @@ export class MetricsFile {
 
   get marks(): readonly Mark[] {
     return this.#marks;
+  }
+
+  /** Of all launches. */
+  get notes(): readonly RunNote[] {
+    return this.#notes;
+  }
+
+  /** That it was computed on last; null: not told yet. */
+  get device(): string | null {
+    return this.#device;
   }
 
   get samples(): readonly SampleEntry[] {
@@ -217,17 +231,23 @@ export class MetricsFile {
       case 'done':
         if (event.status === 'failed') this.#mark('failed', event, event.error.split('\n')[0]!);
         return Infinity;
-      case 'phase':
+      case 'note': {
+        const { time, level, text } = event;
+        this.#notes = [...this.#notes, { time, level, text }].slice(-MOST_NOTES);
+        return Infinity;
+      }
       case 'engine':
+        this.#device = event.device;
+        return Infinity;
+      case 'phase':
       case 'progress':
-      case 'note':
         return Infinity;
     }
   }
 
   /** Counts the time at work. A launch, a resume and a pause begin a new stretch of even pace. */
   #clock(event: RunEvent): void {
-    if (this.#working) this.#worked += Math.max(0, event.time - this.#lastTime) / 1000;
+    if (this.#working && event.type !== 'launch') this.#worked += Math.max(0, event.time - this.#lastTime) / 1000;
     this.#lastTime = event.time;
     const isPause = event.type === 'control' && (event.verb === 'pause' || event.verb === 'release');
     const isResume = event.type === 'control' && event.verb === 'resume';
@@ -262,6 +282,8 @@ export class MetricsFile {
     this.#lines.restart();
     this.#count = 0;
     this.#marks = [];
+    this.#notes = [];
+    this.#device = null;
     this.#samples = [];
     this.#sampleNumbers = new Map();
     this.#broken = 0;

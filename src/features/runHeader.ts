@@ -13,7 +13,7 @@ export function headerOf(run: FollowedTraining, metrics: MetricsFile): Header {
   const { status, phase, phaseSince, metric } = state;
   const step = metric?.step ?? 0;
   const steps = metric?.steps ?? description.request.config.steps;
-  const { pace } = metrics;
+  const { pace, device, notes } = metrics;
   return {
     title: [runTitle(description), runVariant(description)].join(', '),
     folder,
@@ -23,10 +23,10 @@ export function headerOf(run: FollowedTraining, metrics: MetricsFile): Header {
     step,
     steps,
     left: status === 'running' && pace !== null ? pace * (steps - step) : null,
-    device: state.device ?? '',
+    device: device ?? '',
     error: state.error,
-    facts: factsOf(run),
-    notes: state.notes.map(({ level, text }) => ({ level, text })),
+    facts: factsOf(run, device),
+    notes: notes.map(({ level, text }) => ({ level, text })),
     actions: actionsOf(run),
   };
 }
@@ -64,7 +64,7 @@ function actionsOf({ state }: FollowedTraining): Action[] {
 }
 
 /** Names and values, in the order in which they are shown. What is not known yet is left out. */
-function factsOf({ description, state, folder }: FollowedTraining): Header['facts'] {
+function factsOf({ description, folder }: FollowedTraining, device: string | null): Header['facts'] {
   const { request, identity = {}, host = {}, created } = description;
   const { config, model } = request;
   const { lora } = config;
@@ -86,7 +86,7 @@ function factsOf({ description, state, folder }: FollowedTraining): Header['fact
     ['Checkpoint', `every ${config.checkpointInterval} steps, the last ${config.keep} and the best are kept`],
     ['Early stopping', config.patience === null ? 'off' : `after ${config.patience} evaluations without gain`],
     ['Seed', config.seed],
-    ['Device', state.device],
+    ['Device', device],
     ['Machine', host['platform'] === undefined ? '' : `${str(host['platform'])}, ${str(host['cores'])} cores`],
     ['Asked for', new Date(created).toLocaleString()],
     ['Folder', folder],

@@ -226,11 +226,11 @@ class Feed {
         type: 'metrics',
         run: run.folder,
         from,
-        steps: Uint32Array.from(rows('step')),
+        steps: new Uint32Array(rows('step')),
         worked: rows('worked').slice(),
         tokens: rows('tokens').slice(),
         times: rows('time').slice(),
-        values: Object.fromEntries(QUANTITIES.map((name) => [name, Float32Array.from(rows(name))])) as Record<
+        values: Object.fromEntries(QUANTITIES.map((name) => [name, new Float32Array(rows(name))])) as Record<
           Quantity,
           Float32Array<ArrayBuffer>
         >,

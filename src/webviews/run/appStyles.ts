@@ -108,8 +108,14 @@ export const appStyles = [
       outline-offset: -1px;
     }
     .mark .many {
+      box-sizing: border-box;
+      min-width: 18px;
+      padding: 0 3px;
+      border: 1px solid;
+      border-radius: 9px;
       font-size: 11px;
       font-weight: 600;
+      text-align: center;
     }
     .tip {
       position: absolute;

@@ -25,14 +25,14 @@ export interface ChartSpec {
 }
 
 const blue: ThemeColour = ['--vscode-charts-blue', '#3794ff'];
-const orange: ThemeColour = ['--vscode-charts-orange', '#d18616'];
+const yellow: ThemeColour = ['--vscode-charts-yellow', '#cca700'];
 /** Of the runs drawn beside the panel's own, in turn. */
 const others: readonly { readonly colour: ThemeColour; readonly dash: readonly number[] }[] = [
   { colour: ['--vscode-charts-green', '#89d185'], dash: [9, 4] },
   { colour: ['--vscode-charts-purple', '#b180d7'], dash: [2, 3] },
   { colour: ['--vscode-charts-red', '#f14c4c'], dash: [10, 3, 2, 3] },
-  { colour: ['--vscode-charts-yellow', '#cca700'], dash: [14, 5] },
-  { colour: ['--vscode-terminal-ansiCyan', '#11a8cd'], dash: [5, 2, 1, 2, 1, 2] },
+  { colour: ['--vscode-terminal-ansiCyan', '#11a8cd'], dash: [14, 5] },
+  { colour: ['--vscode-terminal-ansiBrightMagenta', '#d670d6'], dash: [5, 2, 1, 2, 1, 2] },
   { colour: ['--vscode-foreground', '#808080'], dash: [4, 6] },
 ];
 
@@ -56,7 +56,7 @@ const specs: readonly (Omit<ChartSpec, 'curves' | 'isLarge'> & { readonly lines:
     lines: [
       { drawn: 'loss', label: 'train', faint: true, ownOnly: true },
       { drawn: 'smoothed', label: 'train, smoothed' },
-      { drawn: 'heldOutLoss', label: 'held out', colour: orange, dash: [6, 4], dots: true },
+      { drawn: 'heldOutLoss', label: 'held out', colour: yellow, dash: [6, 4], dots: true },
     ],
   },
   {

@@ -41,7 +41,7 @@ export class Values {
     }
     for (let row = from; row < this.#count; row += 1) if (!Number.isNaN(this.#data[row]!)) this.#known -= 1;
     this.#data.set(values, from);
-    for (const value of values) if (!Number.isNaN(value)) this.#known += 1;
+    for (let i = 0; i < values.length; i += 1) if (!Number.isNaN(values[i]!)) this.#known += 1;
     this.#count = count;
     for (let block = Math.floor(from / BLOCK); block * BLOCK < count; block += 1) {
       this.#scan(block * BLOCK, Math.min(count, (block + 1) * BLOCK), Infinity, -Infinity);
@@ -222,8 +222,8 @@ export function decimated(
   for (let column = 0; column < columns && row < places.length; column += 1) {
     const isLast = column === columns - 1;
     const edge = isLast ? to : from + ((column + 1) * (to - from)) / columns;
-    // The last column holds its right edge too.
-    const end = lowerBound(places, isLast ? nextAbove(edge) : edge, row);
+    let end = lowerBound(places, edge, row);
+    while (isLast && places[end] === to) end += 1; // the last column holds its right edge too
     if (end === row) continue;
     values.extremes(row, end);
     const { low, high } = values;
@@ -251,10 +251,6 @@ function crossing(
   if (before === null || after === null) return null;
   const share = (place - places[before]!) / (places[after]! - places[before]!);
   return kept(values.at(before) + share * (values.at(after) - values.at(before)));
-}
-
-function nextAbove(value: number): number {
-  return value + Math.max(Number.MIN_VALUE, Math.abs(value) * Number.EPSILON);
 }
 
 function grown(data: Float32Array<ArrayBuffer>, length: number): Float32Array<ArrayBuffer> {

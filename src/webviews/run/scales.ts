@@ -8,9 +8,12 @@ export function ticks(low: number, high: number, count: number, log = false): nu
   const rough = (high - low) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999) ?? 10);
+  const first = Math.ceil(low / step - 1e-9);
   const found: number[] = [];
-  for (let n = Math.ceil(low / step - 1e-9); n * step <= high * (1 + 1e-12) + step * 1e-9; n += 1) {
-    found.push(Number((n * step).toPrecision(12)));
+  // As many as there are: where numbers lie close, adding one to a count may change nothing.
+  for (let i = 0; i <= Math.round((high - low) / step); i += 1) {
+    const tick = Number(((first + i) * step).toPrecision(12));
+    if (tick <= high + step * 1e-9) found.push(tick);
   }
   return found;
 }
@@ -54,7 +57,7 @@ export function figure(value: number): string {
   if (Number.isNaN(value)) return '–';
   if (value === 0) return '0';
   const size = Math.abs(value);
-  return size < 1e-3 || size >= 1e7 ? shortExponent(value) : String(Number(value.toPrecision(size >= 1e4 ? 6 : 4)));
+  return size < 1e-2 || size >= 1e7 ? shortExponent(value) : String(Number(value.toPrecision(size >= 1e4 ? 6 : 4)));
 }
 
 function shortExponent(value: number): string {
@@ -62,18 +65,12 @@ function shortExponent(value: number): string {
   return `${Number(mantissa)}e${Number(exponent)}`;
 }
 
-/** `1.2 M`. */
+/** `1.23 M`. */
 export function amount(value: number): string {
   if (Number.isNaN(value)) return '–';
-  const [divisor, unit] = (
-    [
-      [1e9, ' G'],
-      [1e6, ' M'],
-      [1e4, ' k'],
-    ] as const
-  ).find(([least]) => value >= least) ?? [1, ''];
-  const scale = unit === ' k' ? 1e3 : divisor;
-  return `${Number((value / scale).toPrecision(3))}${unit}`;
+  if (value < 1e4) return String(Number(value.toPrecision(4)));
+  const [divisor, unit] = value < 1e6 ? [1e3, 'k'] : value < 1e9 ? [1e6, 'M'] : [1e9, 'G'];
+  return `${Number((value / divisor).toPrecision(3))} ${unit}`;
 }
 
 export function bytes(value: number): string {

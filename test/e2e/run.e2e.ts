@@ -160,7 +160,7 @@ describe.each(installed('current', 'oldest'))('the run panel in the %s VS Code',
       await ui.quickInput.locator('.quick-input-list .monaco-list-row', { hasText: 'Training other' }).click();
       await page.keyboard.press('Enter');
       await panel.getByText('B train, smoothed').waitFor();
-      await panel.getByRole('checkbox', { name: 'Log scale' }).click();
+      await panel.getByText('Log scale').click();
       await panel.getByRole('slider', { name: 'Smoothing' }).focus();
       await page.keyboard.press('ArrowRight');
       await panel.getByText('0.91', { exact: true }).waitFor();

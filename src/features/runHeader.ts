@@ -4,6 +4,7 @@
  */
 import type { FollowedTraining } from '../client/followedRun.ts';
 import type { MetricsFile } from '../client/metricsFile.ts';
+import type { TrainingConfig } from '../midtraining/config.ts';
 import { canResume, isLive } from '../runner/state.ts';
 import type { Action, Header } from '../webviews/run/messages.ts';
 import { duration, phaseWords, runTitle, runVariant } from './runLabels.ts';
@@ -63,6 +64,8 @@ function actionsOf({ state }: FollowedTraining): Action[] {
   return [...running, ...resumable, ...live, 'openFolder', ...drawn];
 }
 
+const methods: Readonly<Record<TrainingConfig['method'], string>> = { ntp: 'next-token prediction' };
+
 /** Names and values, in the order in which they are shown. What is not known yet is left out. */
 function factsOf({ description, folder }: FollowedTraining, device: string | null): Header['facts'] {
   const { request, identity = {}, host = {}, created } = description;
@@ -72,7 +75,7 @@ function factsOf({ description, folder }: FollowedTraining, device: string | nul
     ['Config', request.name],
     ['Model', model.spec],
     ['Model hash', identity['model']],
-    ['Method', config.method === 'ntp' ? 'next-token prediction' : config.method],
+    ['Method', methods[config.method]],
     ['Trained', config.train === 'lora' ? `LoRA, rank ${lora.rank}, alpha ${lora.alpha}` : 'all parameters'],
     ['Data', config.data.map((source) => ('path' in source ? source.path : source.kind)).join(', ')],
     ['Steps', config.steps],

@@ -23,7 +23,7 @@ function metric(step: number, loss: number | null, more: object = {}): EventBody
     ...{ type: 'metric', step, steps: 100, loss, learningRate: loss === null ? null : 0.001 },
     ...{ gradientNorm: loss === null ? null : 1.5, heldOutLoss: null, tokens: 10 * step, tokensPerSecond: 20 },
     ...more,
-  } as EventBody;
+  };
 }
 
 const launch: EventBody = { type: 'launch', pid: 1, version: '0.1.0', host: 'here' };

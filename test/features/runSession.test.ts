@@ -187,7 +187,7 @@ describe('a run panel', () => {
       });
     asked.close();
     const failed = await opened(
-      written('failed', [launch, { ...ended, status: 'failed', error: 'The data hold no Python.' } as EventBody]),
+      written('failed', [launch, { ...ended, status: 'failed', error: 'The data hold no Python.' }]),
     );
     failed.session.receive({ type: 'ready', overlays: [] });
     await expect

@@ -83,7 +83,7 @@ export class RunApp extends LitElement {
     sample: null,
   };
   #requests = 0;
-  #frame: number | null = null;
+  #isToDraw = false;
   #sayTimer: number | null = null;
   #answerTimer: number | null = null;
   #clock: number | null = null;
@@ -523,8 +523,10 @@ export class RunApp extends LitElement {
 
   /** Once a frame at most, whatever comes. */
   #drawSoon(): void {
-    this.#frame ??= requestAnimationFrame(() => {
-      this.#frame = null;
+    if (this.#isToDraw) return;
+    this.#isToDraw = true;
+    requestAnimationFrame(() => {
+      this.#isToDraw = false;
       this.#smooth();
     });
   }

@@ -41,6 +41,11 @@ export type Stretch = readonly [from: number, to: number];
 export const LEFT = 62;
 export const RIGHT = 14;
 const FONT = 11;
+/** The types have them as enums that do not exist at run time. */
+/* eslint-disable @typescript-eslint/no-unsafe-enum-assignment */
+const LINEAR = 1 as uPlot.Scale.Distr;
+const LOGARITHMIC = 3 as uPlot.Scale.Distr;
+/* eslint-enable */
 
 @customElement('midtrain-curves')
 export class CurveChart extends LitElement {
@@ -233,7 +238,7 @@ export class CurveChart extends LitElement {
       },
       scales: {
         x: { time: false, range: () => [...this.stretch] as [number, number] },
-        y: { distr: this.log ? 3 : 1, range: () => this.#range },
+        y: { distr: this.log ? LOGARITHMIC : LINEAR, range: () => this.#range },
       },
       axes: [
         {
@@ -253,10 +258,10 @@ export class CurveChart extends LitElement {
       series: [{}, ...this.curves.map((curve) => seriesOf(curve))],
       hooks: {
         setCursor: [
-          ({ cursor, posToVal }) => {
-            const { left = -1, event } = cursor;
-            if (event === undefined || event === null) return; // the keyboard has moved it, or another chart
-            this.#emit('cursor-move', left < 0 ? null : posToVal(left, 'x'));
+          (plot) => {
+            const { left = -1, event } = plot.cursor;
+            if (!(event instanceof MouseEvent)) return; // what was drawn anew has put it where it was
+            this.#emit('cursor-move', left < 0 ? null : plot.posToVal(left, 'x'));
           },
         ],
         setSelect: [

@@ -41,7 +41,7 @@ export class Values {
     }
     for (let row = from; row < this.#count; row += 1) if (!Number.isNaN(this.#data[row]!)) this.#known -= 1;
     this.#data.set(values, from);
-    for (let i = 0; i < values.length; i += 1) if (!Number.isNaN(values[i]!)) this.#known += 1;
+    for (let row = from; row < count; row += 1) if (!Number.isNaN(this.#data[row]!)) this.#known += 1;
     this.#count = count;
     for (let block = Math.floor(from / BLOCK); block * BLOCK < count; block += 1) {
       this.#scan(block * BLOCK, Math.min(count, (block + 1) * BLOCK), Infinity, -Infinity);

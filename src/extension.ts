@@ -3,10 +3,14 @@
  */
 import * as vscode from 'vscode';
 import { settings } from './contributions.ts';
+import { activateConfigDiagnostics } from './features/configDiagnostics.ts';
+import { activateConfigForm } from './features/configForm.ts';
+import { activateConfigLenses } from './features/configLenses.ts';
 import { Midtrain } from './features/context.ts';
 import { activateBenchmarksTree } from './features/benchmarksTree.ts';
 import { activateEnvironment } from './features/environment.ts';
 import { activateEvaluate } from './features/evaluate.ts';
+import { activateExportModel } from './features/exportModel.ts';
 import { activateModelsTree } from './features/modelsTree.ts';
 import { activateNotices } from './features/notices.ts';
 import { resultsPanels } from './features/resultsPanel.ts';
@@ -16,6 +20,7 @@ import { runPanels } from './features/runPanel.ts';
 import { activateRunsTree } from './features/runsTree.ts';
 import { section } from './features/settings.ts';
 import { activateStatusBar } from './features/statusBar.ts';
+import { activateTrain } from './features/train.ts';
 import { activateTrainingCommands } from './features/trainingCommands.ts';
 
 /** For the tests in a real VS Code. */
@@ -52,6 +57,11 @@ export function activate(context: vscode.ExtensionContext): Exports {
   activateTrainingCommands(midtrain, (run) => {
     trainings.show(run);
   });
+  activateTrain(midtrain);
+  activateConfigDiagnostics(context);
+  activateConfigLenses(midtrain);
+  activateConfigForm(midtrain);
+  activateExportModel(midtrain, runChosenBy(midtrain));
   activateEnvironment(midtrain);
   activateStatusBar(midtrain);
   activateNotices(midtrain);

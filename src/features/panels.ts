@@ -2,12 +2,12 @@
  * Panels of runs of one kind: one for a run, put back after the window was reloaded, drawn by a script of src/webviews.
  * Knows nothing of what is in one: that is its session's.
  */
-import { randomBytes } from 'node:crypto';
 import * as v from 'valibot';
 import * as vscode from 'vscode';
 import type { FollowedRun } from '../client/followedRun.ts';
 import type { panels } from '../contributions.ts';
 import { messageOf } from '../errors.ts';
+import { drawPage } from './webviewPage.ts';
 
 /** What feeds a panel and answers it. */
 interface Session {
@@ -110,24 +110,7 @@ export class Panels<Run extends FollowedRun> implements vscode.Disposable, vscod
   }
 
   #draw({ webview, title }: vscode.WebviewPanel): void {
-    const { extensionUri, script: name } = this.#kind;
-    const folder = vscode.Uri.joinPath(extensionUri, 'dist', 'webviews');
-    webview.options = { enableScripts: true, localResourceRoots: [folder] };
-    const nonce = randomBytes(16).toString('base64');
-    const script = webview.asWebviewUri(vscode.Uri.joinPath(folder, `${name}.js`)).toString();
-    const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src 'nonce-${nonce}'`;
-    webview.html = `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title.replace(/[&<]/g, (sign) => (sign === '&' ? '&amp;' : '&lt;'))}</title>
-</head>
-<body>
-<midtrain-${name}></midtrain-${name}>
-<script type="module" nonce="${nonce}" src="${script}"></script>
-</body>
-</html>`;
+    const { extensionUri, script } = this.#kind;
+    drawPage(webview, extensionUri, script, title);
   }
 }

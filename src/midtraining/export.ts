@@ -13,7 +13,8 @@ import { requiredTensors } from '../engine/weights/names.ts';
 import { writePeftFolder } from '../engine/weights/peftFolder.ts';
 import { UserError } from '../errors.ts';
 import { bestCheckpoint, checkpointSteps, openCheckpoint, type OpenCheckpoint } from './checkpoint.ts';
-import { methodOf, type TrainingConfig } from './config.ts';
+import type { TrainingConfig } from './config.ts';
+import { methodOf } from './trainerOptions.ts';
 import type { CheckpointChoice, ExportFormat } from './exportFormats.ts';
 
 /** Of what is exported. */

@@ -23,7 +23,7 @@ import { readSafetensorsHeader } from '../../src/engine/weights/safetensors.ts';
 import { WeightFile } from '../../src/engine/weights/storage.ts';
 import { UserError } from '../../src/errors.ts';
 import { Checkpoints } from '../../src/midtraining/checkpoint.ts';
-import { methodOf } from '../../src/midtraining/config.ts';
+import { methodOf } from '../../src/midtraining/trainerOptions.ts';
 import type { CheckpointChoice, ExportFormat } from '../../src/midtraining/exportFormats.ts';
 import { type ExportOutcome, exportRun } from '../../src/runner/exportRun.ts';
 import { runPaths } from '../../src/runner/runFolder.ts';

@@ -19,7 +19,7 @@ import { trainOn } from '../../src/runner/work.ts';
 const FORMATS: readonly ExportFormat[] = ['hf', 'peft', 'gguf-f16', 'gguf-q8_0'];
 const TEXTS = [
   'def fib(n):\n    """Return the n-th number."""\n    a, b = 0, 1\n    for _ in range(n):\n        a, b = b, a + b\n    return a\n',
-  "x1 = {'key': 1234.5e-7, \"λ\": None}  # don't\n\n\n\tprint(x1)",
+  "x1 = {'key': 1234.5e-7, \"k\": None}  # don't\n\n\n\tprint(x1)",
   'while True:\n  if value >= 0x1F and not (name or []):\n    raise ValueError(f"{name!r}: {value:>10}")',
 ];
 

@@ -90,7 +90,7 @@ writeFileSync(at('rows.bin'), Buffer.concat(packed.map((part) => new Uint8Array(
 
 const method = {
   ...{ type: 'lora', ...task.lora, targets: LINEAR_LAYERS, seed: 1 },
-  ...(task.base === 'fp32' ? {} : { base: task.base }),
+  base: task.base,
 } as LoraMethod;
 const trainer = await Trainer.create(source.config, source.weights, {
   method,

@@ -1,5 +1,5 @@
 /** Exports: each is opened again and gives the logits of the trained model; nothing is lost where one cannot be written. */
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -29,7 +29,7 @@ import { type ExportOutcome, exportRun } from '../../src/runner/exportRun.ts';
 import { runPaths } from '../../src/runner/runFolder.ts';
 import { createRun } from '../../src/runner/store.ts';
 import { tinyModels } from '../engine/generation/models.ts';
-import { smallRequest, temporaryFolder } from './smallRun.ts';
+import { bundleCommand, smallRequest, temporaryFolder } from './smallRun.ts';
 import { smallTraining } from './smallTraining.ts';
 
 const home = temporaryFolder();
@@ -299,6 +299,37 @@ describe('an export', () => {
     await exported(run, 'hf', 1, folder, true);
     expect(existsSync(join(folder, 'adapter_config.json'))).toBe(false);
     expect(readdirSync(home).filter((name) => /\.(new|old)$/.test(name))).toEqual([]);
+  });
+
+  it('by the command says how far it is and where it wrote, or what is wrong', async () => {
+    const run = await keepRun(llama, adapters, { 1: 1 });
+    const command = bundleCommand();
+    const call = (...args: string[]): Promise<{ code: number; rows: Record<string, unknown>[] }> =>
+      new Promise((resolve) => {
+        execFile(process.execPath, [command, 'export', ...args, '--json'], (error, stdout) => {
+          const rows =
+            stdout.trim() === ''
+              ? []
+              : stdout
+                  .trim()
+                  .split('\n')
+                  .map((line) => JSON.parse(line) as Record<string, unknown>);
+          resolve({ code: error === null ? 0 : Number(error.code), rows });
+        });
+      });
+    const out = join(home, 'by-command.gguf');
+    const { code, rows } = await call(run.folder, '--format', 'gguf-q8_0', '--checkpoint', '1', '--out', out);
+    expect(code).toBe(0);
+    expect(rows.at(-1)).toMatchObject({ type: 'export', path: out, step: 1, format: 'gguf-q8_0' });
+    expect(rows.at(-2)).toMatchObject({ type: 'progress', unit: 'tensors', done: 20, total: 20 });
+    const again = await call(run.folder, '--format', 'gguf-q8_0', '--out', out);
+    expect(again).toMatchObject({
+      code: 1,
+      rows: [{ type: 'error', message: expect.stringMatching(/is there already/) as string }],
+    });
+    expect((await call(run.folder, '--format', 'onnx')).code).toBe(2);
+    expect((await call(run.folder, '--format', 'hf', '--checkpoint', 'first')).code).toBe(2);
+    expect((await call(join(home, 'nowhere'), '--format', 'hf')).rows[0]!['message']).toMatch(/holds no run/);
   });
 
   it('that is stopped leaves nothing', async () => {

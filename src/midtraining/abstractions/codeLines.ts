@@ -140,7 +140,6 @@ class Shape {
 const LISTS = new Set(['module', 'block', 'ERROR']);
 /** Nodes that statements or headers are parts of. */
 const PARTS = /^(?:block|ERROR|decorator|\w+_(?:clause|definition|statement))$/;
-const CLAUSE = /_clause$/;
 
 /** A node that ends at the beginning of a row does not use it. */
 function lastRow({ startPosition, endPosition: { row, column } }: Node): number {

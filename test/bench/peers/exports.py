@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from llama_cpp import Llama
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 
 def transformers_logits(model: Any, ids: list[int]) -> np.ndarray:
@@ -53,7 +53,8 @@ def main() -> None:
     def load(path: str) -> Any:
         return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
 
-    tokenizer = AutoTokenizer.from_pretrained(exports["hf"])
+    # AutoTokenizer gives every model of type qwen2 Qwen's own way of cutting words, whatever its tokenizer.json says.
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(exports["hf"])
     compare(
         "transformers",
         "hf",

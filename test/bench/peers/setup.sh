@@ -32,4 +32,4 @@ fi
 CMAKE_ARGS="$flags -DLLAVA_BUILD=OFF" CMAKE_BUILD_PARALLEL_LEVEL="${JOBS:-2}" \
     nice "$venv/bin/pip" install --quiet --no-binary llama-cpp-python "llama-cpp-python==$llama"
 echo "$flags, $(c++ --version | head -n 1)" >"$venv/llama-build.txt"
-"$venv/bin/python" -c 'import llama_cpp, torch, transformers' && echo "ready: $venv/bin/python"
+"$venv/bin/python" -c 'import llama_cpp, peft, torch, transformers' && echo "ready: $venv/bin/python"

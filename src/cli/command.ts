@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { UserError } from '../errors.ts';
+import { addCompare } from './commands/compare.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEvaluate } from './commands/evaluate.ts';
 import { addModels } from './commands/models.ts';
@@ -37,7 +38,8 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitCode>
     .showHelpAfterError('("midtrain help" lists the commands, "midtrain help COMMAND" its options)')
     .addHelpText('after', `\n${exitCodesHelp}`)
     .exitOverride();
-  for (const add of [addEvaluate, addTrain, addScore, addSample, addModels, addDoctor, addRunner]) add(program, run);
+  for (const add of [addEvaluate, addTrain, addScore, addCompare, addSample, addModels, addDoctor, addRunner])
+    add(program, run);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

@@ -23,7 +23,7 @@ const Sources = {
   /** Generated functions; needs no files. */
   starter: v.strictObject({
     kind: v.literal('starter'),
-    functions: v.optional(whole(1), 2000),
+    functions: v.optional(whole(1), 5000),
     seed: v.optional(whole(0), 0),
   }),
 } as const;
@@ -42,8 +42,8 @@ const Lora = v.strictObject({
 const Config = v.strictObject({
   /** For editors: where the JSON schema is. */
   $schema: v.optional(v.string()),
-  /** A GGUF file or a folder, relative to the config; `starter:smollm2`; or a Hugging Face name. */
-  model: v.optional(path, 'starter:smollm2'),
+  /** A GGUF file or a folder, relative to the config; `starter:midtrain`; `starter:smollm2`; or a Hugging Face name. */
+  model: v.optional(path, 'starter:midtrain'),
   /** `random`: the model's shape and tokenizer, but weights drawn by the seed. */
   initialWeights: v.optional(v.picklist(['model', 'random']), 'model'),
   data: v.optional(v.pipe(v.array(Source), v.minLength(1)), [{ kind: 'starter' }]),
@@ -51,15 +51,15 @@ const Config = v.strictObject({
   heldOut: v.optional(share, 0.05),
   /** `ntp`: next-token prediction. */
   method: v.optional(v.literal('ntp'), 'ntp'),
-  /** All parameters, or low-rank adapters. */
-  train: v.optional(v.picklist(['full', 'lora']), 'lora'),
+  /** All parameters, or low-rank adapters: for models of 100 million parameters and more. */
+  train: v.optional(v.picklist(['full', 'lora']), 'full'),
   lora: v.optional(Lora, {}),
-  steps: v.optional(whole(1), 100),
+  steps: v.optional(whole(1), 250),
   /** Tokens of a step, in rows of `context` tokens; rounded down to whole rows, at least one. */
   batchTokens: v.optional(whole(2), 2048),
-  /** Tokens of a row, the longest snippet with its end. */
-  context: v.optional(whole(32), 1024),
-  /** The highest rate; null: 2e-4 with LoRA, 5e-5 in full. */
+  /** Tokens of a row, the longest snippet with its end; no more than the model's own. */
+  context: v.optional(whole(32), 512),
+  /** The highest rate; null: 2e-4 with LoRA, 5e-5 in full, 1e-3 for the starter model. */
   learningRate: v.optional(v.nullable(positive), null),
   schedule: v.optional(v.picklist(['constant', 'linear', 'cosine']), 'cosine'),
   /** Steps over which the rate rises. */

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { availableParallelism, loadavg } from 'node:os';
 import { setImmediate as turn } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { builtInModel } from '../catalog/builtIn.ts';
 import { findBenchmark } from '../catalog/datasets.ts';
 import type { ModelSource, TensorSource } from '../engine/model.ts';
 import { createTokenizer, type Tokenizer } from '../engine/text/tokenizer.ts';
@@ -28,7 +29,6 @@ import { readSources } from '../midtraining/data/sources/source.ts';
 import { hasTokenStore, openTokenStore, type TokenStore } from '../midtraining/data/tokenStore.ts';
 import { type RowOptions, TrainingRows } from '../midtraining/data/trainingRows.ts';
 import { nextTokenBatch } from '../midtraining/nextTokenPrediction.ts';
-import { starterProblems } from '../midtraining/starter/benchmark.ts';
 import type { EventBody, MetricEvent, Phase, Settings } from './events.ts';
 import { readDescription, readEvents, runPaths, writeDescription } from './runFolder.ts';
 import type { TrainingControl } from './trainingControl.ts';
@@ -59,7 +59,7 @@ export async function runTraining(work: TrainingWork): Promise<TrainingOutcome> 
   const { config } = request;
   const clock = new PhaseClock(tell);
   clock.enter('load');
-  const source = await openModel(request.model.path);
+  const source = await openModel(request.model.path, { weightsOptional: config.initialWeights === 'random' });
   try {
     checkContext(config, source);
     const tokenizer = createTokenizer(source.tokenizer);
@@ -363,7 +363,7 @@ async function openCorpus(
       limits: { ...DEFAULT_LIMITS, maxTokens: config.context - 1 },
       seed: config.seed,
       heldOutFraction: config.heldOut,
-      benchmarks: await benchmarkProblems(tell),
+      benchmarks: await benchmarkProblems(onlyStarter ? ['starter'] : BENCHMARK_IDS, tell),
       nearDuplicateThreshold: onlyStarter ? null : 0.7,
       signal: control.signal,
     });
@@ -376,11 +376,16 @@ async function openCorpus(
   return openTokenStore(corpus, name);
 }
 
-/** What must not be trained on: the starter benchmark, and those that are on this machine. */
-async function benchmarkProblems(tell: TrainingWork['tell']): Promise<Problem[]> {
-  const problems = starterProblems();
+const BENCHMARK_IDS = Object.keys(BENCHMARKS) as BenchmarkId[];
+
+/**
+ * What must not be trained on: those of the benchmarks that are on this machine. Generated data knows of no benchmark and is
+ * held against the starter's alone, so that it is the same on every machine.
+ */
+async function benchmarkProblems(ids: readonly BenchmarkId[], tell: TrainingWork['tell']): Promise<Problem[]> {
+  const problems: Problem[] = [];
   const missing: string[] = [];
-  for (const id of Object.keys(BENCHMARKS) as BenchmarkId[]) {
+  for (const id of ids) {
     const found = await findBenchmark(id, null);
     if (found === null) missing.push(BENCHMARKS[id].title);
     else problems.push(...(await loadBenchmark(id, found.path)).problems);
@@ -443,8 +448,10 @@ function methodOf({ train, lora, seed }: TrainingConfig): TrainingMethod {
   return train === 'full' ? { type: 'full' } : { type: 'lora', ...lora, seed };
 }
 
-function learningRateOf({ learningRate, train }: TrainingConfig): number {
-  return learningRate ?? (train === 'lora' ? 2e-4 : 5e-5);
+function learningRateOf({ learningRate, train, model }: TrainingConfig): number {
+  if (learningRate !== null) return learningRate;
+  if (train === 'lora') return 2e-4;
+  return model === builtInModel.spec ? 1e-3 : 5e-5; // small models take, and need, larger steps
 }
 
 /** Rows of a step. */

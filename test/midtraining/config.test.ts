@@ -15,11 +15,11 @@ const parse = (text: string) => parseTrainingConfig(text, 'run.midtrain.json');
 describe('a run config', () => {
   it('has a default for every key', () => {
     expect(parse('{}')).toMatchObject({
-      model: 'starter:smollm2',
+      model: 'starter:midtrain',
       method: 'ntp',
-      train: 'lora',
+      train: 'full',
       lora: { rank: 16, alpha: 32 },
-      data: [{ kind: 'starter', functions: 2000, seed: 0 }],
+      data: [{ kind: 'starter', functions: 5000, seed: 0 }],
       learningRate: null,
       keep: 2,
     });
@@ -33,7 +33,7 @@ describe('a run config', () => {
     expect(config.data).toEqual([
       { kind: 'folder', path: join(home, 'code') },
       { kind: 'workspace', path: home },
-      { kind: 'starter', functions: 2000, seed: 0 },
+      { kind: 'starter', functions: 5000, seed: 0 },
     ]);
     await expect(readTrainingConfig(join(home, 'none.midtrain.json'))).rejects.toThrow(
       /cannot be read.*Check the path/,

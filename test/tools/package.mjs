@@ -75,6 +75,9 @@ function check(files) {
   }
   const library = `bin/napi-v6/${target.replace('-', '/')}/onnxruntime_binding.node`;
   if (!files.some(({ name }) => name.endsWith(library))) fail(`The package lacks onnxruntime's ${library}.`);
+  for (const name of ['starter-benchmark.jsonl', 'starter-model/model.safetensors']) {
+    if (!files.some((file) => file.name === `extension/media/${name}`)) fail(`The package lacks media/${name}.`);
+  }
   for (const [pattern, what] of unwanted) {
     const found = files.filter(({ name }) => pattern.test(name));
     if (found.length > 0) fail(`The package holds ${what}: ${found.map(({ name }) => name).join(', ')}`);

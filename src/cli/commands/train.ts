@@ -34,7 +34,8 @@ async function train(file: string, context: Context, { out }: TrainOptions): Pro
   const { output } = context;
   const { name, config } = await readTrainingConfig(file);
   const spec = await modelSpec(config.model, dirname(resolve(file)));
-  const { path, label } = await needModel(spec, context);
+  const options = { weightsOptional: config.initialWeights === 'random' };
+  const { path, label } = await needModel(spec, context, options);
   const request: TrainingRequest = { name, config, model: { path, spec, label } };
   const store = runsFolder();
   const folder = resolve(out ?? join(store, runName(request)));

@@ -103,6 +103,25 @@ describe('openModel', () => {
     await expect(fromGguf.weights.readRaw('model.norm.weight')).rejects.toThrow();
   });
 
+  it('opens a folder without weights for whoever draws them, known by its config', async () => {
+    const files = { 'config.json': tinyConfigJson(), 'tokenizer.json': tinyTokenizerJson() };
+    const directory = modelFolder('shape', files);
+    await expect(openModel(directory)).rejects.toThrow(/neither model\.safetensors nor/);
+    const model = await openModel(directory, { weightsOptional: true });
+    const { config } = await openModel(tinyFolder('whole', tinyTensors()));
+    expect(model.config).toEqual(config);
+    expect([model.weights.tensors.size, model.tokenizer.eosTokenIds]).toEqual([0, [5]]);
+    const hash = createHash('sha256')
+      .update(readFileSync(join(directory, 'config.json')))
+      .digest('hex');
+    expect(await model.hash()).toBe(hash);
+    await model.close();
+    const whole = tinyFolder('with-weights', tinyTensors());
+    const opened = await openModel(whole, { weightsOptional: true });
+    await expectValues(opened, tinyTensors());
+    await opened.close();
+  });
+
   it('reads Qwen2 with its biases and its own head, not interleaved', async () => {
     const tensors = tinyTensors({ biases: true, head: true });
     const gguf = write(folder, 'qwen.gguf', tinyGguf('qwen2', tensors));

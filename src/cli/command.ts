@@ -8,6 +8,7 @@ import { UserError } from '../errors.ts';
 import { addCompare } from './commands/compare.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEvaluate } from './commands/evaluate.ts';
+import { addExport } from './commands/export.ts';
 import { addModels } from './commands/models.ts';
 import { addRunner } from './commands/runner.ts';
 import { addSample } from './commands/sample.ts';
@@ -38,8 +39,8 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitCode>
     .showHelpAfterError('("midtrain help" lists the commands, "midtrain help COMMAND" its options)')
     .addHelpText('after', `\n${exitCodesHelp}`)
     .exitOverride();
-  for (const add of [addEvaluate, addTrain, addScore, addCompare, addSample, addModels, addDoctor, addRunner])
-    add(program, run);
+  const commands = [addEvaluate, addTrain, addExport, addScore, addCompare, addSample, addModels, addDoctor, addRunner];
+  for (const add of commands) add(program, run);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

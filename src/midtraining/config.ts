@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import * as v from 'valibot';
-import { LINEAR_LAYERS } from '../engine/training/method.ts';
+import { LINEAR_LAYERS, type TrainingMethod } from '../engine/training/method.ts';
 import { messageOf, UserError } from '../errors.ts';
 
 const whole = (least: number) => v.pipe(v.number(), v.safeInteger(), v.minValue(least));
@@ -88,6 +88,11 @@ const Config = v.strictObject({
 
 export type TrainingConfig = v.InferOutput<typeof Config>;
 export const trainingConfigSchema = Config;
+
+/** What is trained. */
+export function methodOf({ train, lora, seed }: TrainingConfig): TrainingMethod {
+  return train === 'full' ? { type: 'full' } : { type: 'lora', ...lora, seed };
+}
 
 const ENDING = '.midtrain.json';
 

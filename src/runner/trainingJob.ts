@@ -13,7 +13,6 @@ import { findBenchmark } from '../catalog/datasets.ts';
 import type { ModelSource, TensorSource } from '../engine/model.ts';
 import { createTokenizer, type Tokenizer } from '../engine/text/tokenizer.ts';
 import { trainedTensor } from '../engine/training/merge.ts';
-import type { TrainingMethod } from '../engine/training/method.ts';
 import { randomWeights } from '../engine/training/randomWeights.ts';
 import { DEFAULT_ADAMW, type StepResult, Trainer } from '../engine/training/trainer.ts';
 import { writeHuggingFaceFolder } from '../engine/weights/huggingFaceFolder.ts';
@@ -22,7 +21,7 @@ import { UserError } from '../errors.ts';
 import { BENCHMARKS, loadBenchmark } from '../evaluation/benchmarks/index.ts';
 import type { BenchmarkId, Problem } from '../evaluation/types.ts';
 import { Checkpoints, type TrainingProgress } from '../midtraining/checkpoint.ts';
-import type { TrainingConfig } from '../midtraining/config.ts';
+import { methodOf, type TrainingConfig } from '../midtraining/config.ts';
 import { prepareCorpus } from '../midtraining/data/prepare.ts';
 import { DEFAULT_LIMITS } from '../midtraining/data/snippets.ts';
 import { readSources } from '../midtraining/data/sources/source.ts';
@@ -442,10 +441,6 @@ function createTrainer(source: ModelSource, weights: TensorSource, config: Train
     threads,
     accumulates: rows < batchRows(config),
   });
-}
-
-function methodOf({ train, lora, seed }: TrainingConfig): TrainingMethod {
-  return train === 'full' ? { type: 'full' } : { type: 'lora', ...lora, seed };
 }
 
 function learningRateOf({ learningRate, train, model }: TrainingConfig): number {

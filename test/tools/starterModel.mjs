@@ -6,6 +6,7 @@
  *
  *   node test/tools/starterModel.mjs
  */
+import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { build } from 'esbuild';
@@ -24,10 +25,11 @@ await build({
   logLevel: 'error',
 });
 await node(join(root, 'esbuild.mjs'), '--production');
-await node(bundle, 'tokenizer', model);
-await node(bundle, 'benchmark', join(root, 'media', 'starter-benchmark.jsonl'));
+await node(bundle, model, join(root, 'media', 'starter-benchmark.jsonl'));
 await node(cli, 'train', join(import.meta.dirname, 'starterModel.midtrain.json'), '--out', training);
-await node(bundle, 'weights', join(training, 'model'), model);
+const exported = join(training, 'exports', 'float16');
+await node(cli, 'export', training, '--format', 'hf-f16', '--out', exported, '--overwrite');
+copyFileSync(join(exported, 'model.safetensors'), join(model, 'model.safetensors'));
 await node(cli, 'evaluate', '--model', 'starter:midtrain', '--benchmark', 'starter', '--yes');
 
 /** Runs a program of Node; ends with its status where it fails. */

@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import { unzipSync } from 'fflate';
 import { capture, root } from './setup.mjs';
 
-const mostBytes = 25e6;
+const mostBytes = 31e6; // ONNX Runtime 18, the starter model 6
 const targets = ['linux-x64', 'linux-arm64', 'darwin-arm64', 'win32-x64', 'win32-arm64'];
 
 /** What must not be in a package. */

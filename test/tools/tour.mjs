@@ -69,7 +69,6 @@ function say(...lines) {
 
 function evaluate(model, name) {
   const options = ['--model', model, '--benchmark', 'starter', '--protocol', 'plain', '--temperature', '0'];
-  // A part of the problems gives no final score, which the status says.
   return midtrain('evaluate', ...options, ...limit, '--device', 'cpu', '--yes', '--out', at(name));
 }
 

@@ -107,16 +107,17 @@ describe('openModel', () => {
     const files = { 'config.json': tinyConfigJson(), 'tokenizer.json': tinyTokenizerJson() };
     const directory = modelFolder('shape', files);
     await expect(openModel(directory)).rejects.toThrow(/neither model\.safetensors nor/);
+    const whole = tinyFolder('with-weights', tinyTensors());
     const model = await openModel(directory, { weightsOptional: true });
-    const { config } = await openModel(tinyFolder('whole', tinyTensors()));
-    expect(model.config).toEqual(config);
-    expect([model.weights.tensors.size, model.tokenizer.eosTokenIds]).toEqual([0, [5]]);
-    const hash = createHash('sha256')
+    await using(whole, ({ config }) => {
+      expect(model.config).toEqual(config);
+    });
+    expect(model.weights.tensors.size).toBe(0);
+    const sha256 = createHash('sha256')
       .update(readFileSync(join(directory, 'config.json')))
       .digest('hex');
-    expect(await model.hash()).toBe(hash);
+    expect(await model.hash()).toBe(sha256);
     await model.close();
-    const whole = tinyFolder('with-weights', tinyTensors());
     const opened = await openModel(whole, { weightsOptional: true });
     await expectValues(opened, tinyTensors());
     await opened.close();

@@ -5,12 +5,17 @@ export const commands = {
   evaluate: 'midtrain.evaluate',
   evaluateHumanEval: 'midtrain.evaluateHumanEval',
   evaluateMbpp: 'midtrain.evaluateMbpp',
+  train: 'midtrain.train',
+  newConfig: 'midtrain.newConfig',
+  trainByConfig: 'midtrain.trainByConfig',
+  estimate: 'midtrain.estimate',
   runAgain: 'midtrain.runAgain',
   resume: 'midtrain.resume',
   pause: 'midtrain.pause',
   stop: 'midtrain.stop',
   openResults: 'midtrain.openResults',
   openRunFolder: 'midtrain.openRunFolder',
+  exportModel: 'midtrain.exportModel',
   removeRun: 'midtrain.removeRun',
   addModel: 'midtrain.addModel',
   getModel: 'midtrain.getModel',
@@ -31,6 +36,9 @@ export const views = {
 } as const;
 
 export const panels = { results: 'midtrain.results' } as const;
+
+/** Other ways to look at a file. */
+export const editors = { configForm: 'midtrain.configForm' } as const;
 
 /** Under `midtrain.` in the settings. */
 export const settings = {

@@ -4,10 +4,14 @@
 import * as vscode from 'vscode';
 import { isEvaluation } from './client/followedRun.ts';
 import { type CommandId, commands, settings } from './contributions.ts';
+import { activateConfigDiagnostics } from './features/configDiagnostics.ts';
+import { activateConfigForm } from './features/configForm.ts';
+import { activateConfigLenses } from './features/configLenses.ts';
 import { Midtrain } from './features/context.ts';
 import { activateBenchmarksTree } from './features/benchmarksTree.ts';
 import { activateEnvironment } from './features/environment.ts';
 import { activateEvaluate } from './features/evaluate.ts';
+import { activateExportModel } from './features/exportModel.ts';
 import { activateModelsTree } from './features/modelsTree.ts';
 import { activateNotices } from './features/notices.ts';
 import { ResultsPanels } from './features/resultsPanel.ts';
@@ -16,6 +20,7 @@ import { activateRunCommands, runChosenBy } from './features/runCommands.ts';
 import { activateRunsTree } from './features/runsTree.ts';
 import { section } from './features/settings.ts';
 import { activateStatusBar } from './features/statusBar.ts';
+import { activateTrain } from './features/train.ts';
 import type { Action } from './webviews/results/messages.ts';
 
 /** Commands behind the buttons of a results panel. */
@@ -69,6 +74,11 @@ export function activate(context: vscode.ExtensionContext): Exports {
   activateRunCommands(midtrain, (run) => {
     panels.show(run);
   });
+  activateTrain(midtrain);
+  activateConfigDiagnostics(context);
+  activateConfigLenses(midtrain);
+  activateConfigForm(midtrain);
+  activateExportModel(midtrain, runChosenBy(midtrain));
   activateEnvironment(midtrain);
   activateStatusBar(midtrain);
   activateNotices(midtrain);

@@ -3,7 +3,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import packageJson from '../package.json' with { type: 'json' };
-import { commands, contextKeys, items, panels, settings, viewContainer, views } from '../src/contributions.ts';
+import { commands, contextKeys, editors, items, panels, settings, viewContainer, views } from '../src/contributions.ts';
+import { ENDING } from '../src/midtraining/config.ts';
 
 const root = join(import.meta.dirname, '..');
 const { contributes, capabilities, activationEvents } = packageJson;
@@ -147,7 +148,11 @@ describe('commands', () => {
     );
     const { evaluate, evaluateHumanEval, evaluateMbpp, runAgain, resume, getModel, getBenchmark, checkEnvironment } =
       commands;
+    const { train, trainByConfig, estimate } = commands;
     for (const id of [
+      train,
+      trainByConfig,
+      estimate,
       evaluate,
       evaluateHumanEval,
       evaluateMbpp,
@@ -211,6 +216,17 @@ describe('views', () => {
   });
 });
 
+describe('run configs', () => {
+  it('have their schema and their form by their ending', () => {
+    expect(contributes.jsonValidation).toEqual([{ fileMatch: `*${ENDING}`, url: './dist/midtrain.schema.json' }]);
+    expect(contributes.customEditors.map(({ viewType }) => viewType)).toEqual(Object.values(editors));
+    for (const { selector, priority } of contributes.customEditors) {
+      expect(selector).toEqual([{ filenamePattern: `*${ENDING}` }]);
+      expect(priority).toBe('option');
+    }
+  });
+});
+
 describe('when clauses', () => {
   it('can be read by the editor and name only keys and rows that there are', () => {
     const known = ['view', 'viewItem', 'isWorkspaceTrusted', ...Object.values(contextKeys)];
@@ -247,12 +263,12 @@ describe('when clauses', () => {
     expect(more(resumable)).toEqual(more(over));
     expect(more(unreadable)).toEqual([openRunFolder, removeRun]);
 
-    const { evaluate, evaluateHumanEval, evaluateMbpp, getModel, removeModel, getBenchmark, removeBenchmark } =
+    const { evaluate, evaluateHumanEval, evaluateMbpp, train, getModel, removeModel, getBenchmark, removeBenchmark } =
       commands;
     const models = (row: string): string[] => [...menuOf(views.models, row, true), ...menuOf(views.models, row, false)];
-    expect(models(items.model)).toEqual([evaluate, evaluateHumanEval, evaluateMbpp, removeModel]);
-    expect(models(items.modelNamed)).toEqual([evaluate, evaluateHumanEval, evaluateMbpp, removeModel]);
-    expect(models(items.modelAbsent)).toEqual([evaluate, getModel, evaluateHumanEval, evaluateMbpp]);
+    expect(models(items.model)).toEqual([evaluate, evaluateHumanEval, evaluateMbpp, removeModel, train]);
+    expect(models(items.modelNamed)).toEqual([evaluate, evaluateHumanEval, evaluateMbpp, removeModel, train]);
+    expect(models(items.modelAbsent)).toEqual([evaluate, getModel, evaluateHumanEval, evaluateMbpp, train]);
     expect(menuOf(views.benchmarks, items.benchmark, false)).toEqual([removeBenchmark]);
     expect(menuOf(views.benchmarks, items.benchmarkAbsent, true)).toEqual([getBenchmark]);
   });

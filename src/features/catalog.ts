@@ -5,7 +5,13 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { findBenchmark, resolveBenchmark } from '../catalog/datasets.ts';
 import { cachedHubModel, parseHubId } from '../catalog/hub.ts';
-import { listModels, resolveBuiltIn, resolveModel, type ResolvedModel } from '../catalog/models.ts';
+import {
+  listModels,
+  resolveBuiltIn,
+  resolveModel,
+  type ResolvedModel,
+  type ResolveOptions,
+} from '../catalog/models.ts';
 import type { Consent, DownloadPlan } from '../catalog/plan.ts';
 import { starters } from '../catalog/pypi.ts';
 import type { BenchmarkId } from '../evaluation/types.ts';
@@ -84,8 +90,11 @@ async function namedModel(spec: string): Promise<KnownModel> {
 export type Found<T> = { readonly here: T; readonly plan: null } | { readonly here: null; readonly plan: DownloadPlan };
 
 /** @throws UserError when there is no such model */
-export async function findModel(spec: string): Promise<Found<ResolvedModel>> {
-  return orPlan((consent) => resolveModel(spec, { home: readSettings().cacheFolder, consent }));
+export async function findModel(
+  spec: string,
+  options: Pick<ResolveOptions, 'weightsOptional'> = {},
+): Promise<Found<ResolvedModel>> {
+  return orPlan((consent) => resolveModel(spec, { ...options, home: readSettings().cacheFolder, consent }));
 }
 
 export async function findData(id: BenchmarkId): Promise<Found<string>> {

@@ -11,7 +11,7 @@ import type { CommandId } from '../contributions.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { createRun } from '../runner/store.ts';
 import { canResume } from '../runner/state.ts';
-import type { EvaluationRequest } from '../runner/types.ts';
+import type { RunRequest } from '../runner/types.ts';
 import { environmentOf, readSettings } from './settings.ts';
 
 interface Launched {
@@ -55,7 +55,7 @@ export class Midtrain implements vscode.Disposable {
   }
 
   /** Makes a run and starts it. It is in the list before this settles, and shows itself if it does not start. */
-  async start(request: EvaluationRequest): Promise<RunFollower> {
+  async start(request: RunRequest): Promise<RunFollower> {
     const folder = await createRun(this.#runs.store, request);
     const run = await this.#runs.find(folder);
     if (run === null) throw new UserError(`${folder} was removed while the run was to start.`);

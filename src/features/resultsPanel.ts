@@ -2,7 +2,6 @@
  * The results panels: one for a run, put back after the window was reloaded. What is in one comes from its session
  * (resultsSession.ts) and is drawn by src/webviews/results.
  */
-import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
 import type { FollowedEvaluation } from '../client/followedRun.ts';
 import { panels } from '../contributions.ts';
@@ -11,6 +10,7 @@ import { type Action, parseSaved, type ToPanel } from '../webviews/results/messa
 import { runTitle } from './runLabels.ts';
 import { ResultsSession } from './resultsSession.ts';
 import { showSample } from './sampleDocuments.ts';
+import { drawPage } from './webviewPage.ts';
 
 export interface ResultsPanelsOptions {
   readonly extensionUri: vscode.Uri;
@@ -119,23 +119,6 @@ export class ResultsPanels implements vscode.Disposable, vscode.WebviewPanelSeri
   }
 
   #draw({ webview }: vscode.WebviewPanel): void {
-    const folder = vscode.Uri.joinPath(this.#options.extensionUri, 'dist', 'webviews');
-    webview.options = { enableScripts: true, localResourceRoots: [folder] };
-    const nonce = randomBytes(16).toString('base64');
-    const script = webview.asWebviewUri(vscode.Uri.joinPath(folder, 'results.js')).toString();
-    const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src 'nonce-${nonce}'`;
-    webview.html = `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Results</title>
-</head>
-<body>
-<midtrain-results></midtrain-results>
-<script type="module" nonce="${nonce}" src="${script}"></script>
-</body>
-</html>`;
+    drawPage(webview, this.#options.extensionUri, 'results', 'Results');
   }
 }

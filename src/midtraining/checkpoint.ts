@@ -231,11 +231,20 @@ export async function checkpointSteps(folder: string): Promise<number[]> {
     .sort((a, b) => b - a);
 }
 
+/** The checkpoints whose state can be read, the latest first. */
+export async function listCheckpoints(folder: string): Promise<{ step: number; heldOutLoss: number | null }[]> {
+  const found = [];
+  for (const step of await checkpointSteps(folder)) {
+    const state = await readState(folder, step).catch(() => null);
+    if (state !== null) found.push({ step, heldOutLoss: state.progress.heldOutLoss });
+  }
+  return found;
+}
+
 /** The step of the one with the lowest held-out loss, or null. */
 export async function bestCheckpoint(folder: string): Promise<number | null> {
   let best: { step: number; loss: number } | null = null;
-  for (const step of await checkpointSteps(folder)) {
-    const loss = (await readState(folder, step).catch(() => null))?.progress.heldOutLoss ?? null;
+  for (const { step, heldOutLoss: loss } of await listCheckpoints(folder)) {
     if (loss !== null && (best === null || loss < best.loss)) best = { step, loss };
   }
   return best?.step ?? null;

@@ -13,24 +13,9 @@ import { requiredTensors } from '../engine/weights/names.ts';
 import { writePeftFolder } from '../engine/weights/peftFolder.ts';
 import { UserError } from '../errors.ts';
 import { bestCheckpoint, checkpointSteps, openCheckpoint, type OpenCheckpoint } from './checkpoint.ts';
-import { methodOf, type TrainingConfig } from './config.ts';
-
-/** `ending` of a file; null: a folder. */
-export const EXPORT_FORMATS = {
-  hf: { title: 'Hugging Face folder, float32', use: 'transformers, and Midtrain itself', ending: null },
-  'hf-bf16': { title: 'Hugging Face folder, bfloat16', use: 'half the size', ending: null },
-  'hf-f16': { title: 'Hugging Face folder, float16', use: 'half the size', ending: null },
-  peft: { title: 'PEFT adapter', use: 'the LoRA adapters alone', ending: null },
-  'gguf-f16': { title: 'GGUF, F16', use: 'llama.cpp and what is built on it', ending: '.gguf' },
-  'gguf-q8_0': { title: 'GGUF, Q8_0', use: 'llama.cpp, a quarter of float32', ending: '.gguf' },
-} as const;
-export type ExportFormat = keyof typeof EXPORT_FORMATS;
-
-/**
- * A step; `final`: what the run ended with, or its latest; `best`: the lowest held-out loss; `base`: the model as it was
- * before training.
- */
-export type CheckpointChoice = number | 'final' | 'latest' | 'best' | 'base';
+import type { TrainingConfig } from './config.ts';
+import { methodOf } from './trainerOptions.ts';
+import type { CheckpointChoice, ExportFormat } from './exportFormats.ts';
 
 /** Of what is exported. */
 export interface BaseModel {

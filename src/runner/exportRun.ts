@@ -9,14 +9,8 @@ import { resolveModel } from '../catalog/models.ts';
 import type { ModelSource } from '../engine/model.ts';
 import { openModel } from '../engine/weights/open.ts';
 import { UserError } from '../errors.ts';
-import {
-  type BaseModel,
-  type CheckpointChoice,
-  chooseCheckpoint,
-  EXPORT_FORMATS,
-  type ExportFormat,
-  exportModel,
-} from '../midtraining/export.ts';
+import { type BaseModel, chooseCheckpoint, exportModel } from '../midtraining/export.ts';
+import { type CheckpointChoice, checkpointName, type ExportFormat, exportName } from '../midtraining/exportFormats.ts';
 import { readDescription, runPaths } from './runFolder.ts';
 import type { AskedModel } from './types.ts';
 
@@ -57,11 +51,11 @@ export async function exportRun(
     const checkpoint = await chooseCheckpoint(runPaths(folder).checkpoints, choice, config);
     try {
       const step = checkpoint?.step ?? null;
-      const name = `${runName}-${step === null ? 'base' : `step-${step}`}`;
-      const path = out === null ? defaultPath(folder, name, format) : resolve(out);
+      const path = out === null ? join(runPaths(folder).exports, exportName(runName, step, format)) : resolve(out);
       if (out !== null) await checkTarget(path, overwrite, source);
       const base = baseOf(model, source);
-      await exportModel(source, config, checkpoint, { format, path, name: `${model.label} ${name}`, base, ...hooks });
+      const name = `${model.label} ${checkpointName(runName, step)}`;
+      await exportModel(source, config, checkpoint, { format, path, name, base, ...hooks });
       return { path, format, step, bytes: await bytesOf(path) };
     } finally {
       await checkpoint?.close();
@@ -69,15 +63,6 @@ export async function exportRun(
   } finally {
     await source.close();
   }
-}
-
-/** `my-style-step-100-q8_0.gguf`, `my-style-step-100-peft`. */
-function defaultPath(folder: string, name: string, format: ExportFormat): string {
-  const { ending } = EXPORT_FORMATS[format];
-  return join(
-    runPaths(folder).exports,
-    `${name}-${ending === null ? format : format.replace('gguf-', '')}${ending ?? ''}`,
-  );
 }
 
 /** @throws UserError when something is there that must stay */

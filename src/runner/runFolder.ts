@@ -117,7 +117,10 @@ const descriptionSchema = v.variant('kind', [
   v.looseObject({
     ...described,
     kind: v.literal('training'),
-    request: v.object({ name: text, config: trainingConfigSchema, model: modelSchema }),
+    request: v.object({
+      ...{ name: text, config: trainingConfigSchema, model: modelSchema },
+      python: v.optional(orNull(text)),
+    }),
   }),
 ]);
 

@@ -30,6 +30,8 @@ export interface TrainingRequest {
   /** With all defaults filled in, and absolute paths of data. */
   readonly config: TrainingConfig;
   readonly model: AskedModel;
+  /** Python that runs the programs of `passAt1`, a command or a path; null: looked for. */
+  readonly python?: string | null;
 }
 
 export type RunRequest = EvaluationRequest | TrainingRequest;

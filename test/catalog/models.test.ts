@@ -9,6 +9,7 @@ import { listModels, resolveModel } from '../../src/catalog/models.ts';
 import type { DownloadPlan } from '../../src/catalog/plan.ts';
 import { openModel } from '../../src/engine/weights/open.ts';
 import { loadBenchmark } from '../../src/evaluation/benchmarks/index.ts';
+import { STARTER_MODEL } from '../../src/midtraining/config.ts';
 import { HubServer } from './hubServer.ts';
 
 let home: string;
@@ -54,6 +55,7 @@ describe('resolveModel', () => {
   it('knows the model that comes with the program', async () => {
     const model = await resolveModel('starter:midtrain', { home });
     expect(model).toMatchObject({ kind: 'folder', label: 'Midtrain starter (3 M)', licence: 'Apache-2.0' });
+    expect(STARTER_MODEL).toBe(model.spec);
     expect(model.bytes).toBeLessThan(16e6);
     const source = await openModel(model.path);
     expect(source.config).toMatchObject({ family: 'llama', contextLength: 512 });

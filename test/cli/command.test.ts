@@ -172,6 +172,29 @@ describe('midtrain train', () => {
     },
   );
 
+  it('says what a training needs before it starts, and takes nothing else', async () => {
+    const model = await writeTinyModel(home, 3);
+    const config = join(home, 'estimated.midtrain.json');
+    await writeFile(config, JSON.stringify({ ...smallConfig, model: 'tiny-3' }));
+    const env = { MIDTRAIN_RUNS: join(home, 'estimated-runs') };
+    const { code, stdout } = await midtrain(['train', config, '--estimate'], env);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^model {4}[\d.]+ M parameters, all trained$/m);
+    expect(stdout).toMatch(/^memory {3}\d+ MB: weights .*, program 120 MB; [\d.]+ [MGT]B free$/m);
+    expect(stdout).toMatch(/^disk {5}.*checkpoints .*, model .*, data .* free$/m);
+    expect(stdout).toMatch(/^time {5}.* a step of 1024 tokens, .* a held-out loss, by steps taken now$/m);
+    const rows = await midtrain(['train', config, '--estimate', '--json'], env);
+    expect(JSON.parse(rows.stdout.trim().split('\n').at(-1)!)).toMatchObject({ type: 'estimate', refusal: null });
+    await expect(readFile(join(home, 'estimated-runs', '.activity'))).rejects.toThrow();
+    expect(model).toBe(join(home, 'tiny-3'));
+
+    const wide = await writeTinyModel(home, 4, 1 << 20);
+    await writeFile(config, JSON.stringify({ ...smallConfig, model: wide, context: 1 << 20, batchTokens: 1 << 20 }));
+    const refused = await midtrain(['train', config, '--out', join(home, 'too-large')], env);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/needs about [\d.]+ TB of memory, and .* are free\. What fits: .*"context": \d+/);
+  });
+
   it('refuses a wrong config with the nearest key', async () => {
     const config = join(home, 'wrong.midtrain.json');
     await writeFile(config, '{"batchtoken": 4}');

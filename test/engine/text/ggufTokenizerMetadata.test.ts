@@ -50,14 +50,13 @@ describe('ggufTokenizerMetadata', () => {
     ['byteLevel.json', { 'tokenizer.ggml.model': 'gpt2', 'tokenizer.ggml.pre': 'smollm' }],
     ['sentencePiece.json', { 'tokenizer.ggml.model': 'llama', 'tokenizer.ggml.add_space_prefix': true }],
   ])('gives back what a GGUF file said: %s', (name, more) => {
-    const { tokens, types, merges, scores } =
-      fixture<Record<'tokens' | 'types' | 'merges' | 'scores', GgufValue[]>>(name);
+    const { tokens, types, merges, scores } = fixture(name) as Record<string, GgufValue[]>;
     const metadata = new Map<string, GgufValue>(
       Object.entries({
         ...more,
-        'tokenizer.ggml.tokens': tokens,
-        'tokenizer.ggml.token_type': types,
-        ...(name === 'byteLevel.json' ? { 'tokenizer.ggml.merges': merges } : { 'tokenizer.ggml.scores': scores }),
+        'tokenizer.ggml.tokens': tokens!,
+        'tokenizer.ggml.token_type': types!,
+        ...(name === 'byteLevel.json' ? { 'tokenizer.ggml.merges': merges! } : { 'tokenizer.ggml.scores': scores! }),
         'tokenizer.ggml.eos_token_id': 2,
         'tokenizer.ggml.fim_pre_token_id': 1,
         'tokenizer.ggml.add_bos_token': true,
@@ -65,8 +64,8 @@ describe('ggufTokenizerMetadata', () => {
       }),
     );
     const source = tokenizerFromGguf(new Map([...metadata, ['llama.block_count', 2]]));
-    expect(read(source, tokens.length)).toEqual(metadata);
-    const fields = ggufTokenizerMetadata(source, tokens.length);
+    expect(read(source, tokens!.length)).toEqual(metadata);
+    const fields = ggufTokenizerMetadata(source, tokens!.length);
     expect(fields.get('tokenizer.ggml.token_type')![0]).toBe('i32s');
     if (name !== 'byteLevel.json') expect(fields.get('tokenizer.ggml.scores')![0]).toBe('f32s');
   });

@@ -106,7 +106,7 @@ describe('the JSON schema', () => {
 
   it('leaves keys that there are not to our own sentence, and says the bounds of values', () => {
     expect(JSON.stringify(schema)).not.toContain('additionalProperties');
-    expect(schema.properties!['steps']).toMatchObject({ type: 'integer', minimum: 1, default: 100 });
+    expect(schema.properties!['steps']).toMatchObject({ type: 'integer', minimum: 1, default: 250 });
     expect(schema.properties!['heldOut']).toMatchObject({ minimum: 0, exclusiveMaximum: 1 });
     expect(schema.properties!['train']).toMatchObject({ enum: ['full', 'lora'] });
     expect(schema.properties!['data']!.items!.oneOf!.map((one) => one.properties!['kind']!.const)).toEqual([

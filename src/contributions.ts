@@ -14,6 +14,14 @@ export const commands = {
   pause: 'midtrain.pause',
   stop: 'midtrain.stop',
   openResults: 'midtrain.openResults',
+  openRun: 'midtrain.openRun',
+  pauseAndRelease: 'midtrain.pauseAndRelease',
+  stopAndSave: 'midtrain.stopAndSave',
+  saveCheckpoint: 'midtrain.saveCheckpoint',
+  sampleNow: 'midtrain.sampleNow',
+  setLearningRate: 'midtrain.setLearningRate',
+  setEvaluationInterval: 'midtrain.setEvaluationInterval',
+  exportMetrics: 'midtrain.exportMetrics',
   openRunFolder: 'midtrain.openRunFolder',
   exportModel: 'midtrain.exportModel',
   removeRun: 'midtrain.removeRun',
@@ -35,7 +43,7 @@ export const views = {
   benchmarks: 'midtrain.benchmarks',
 } as const;
 
-export const panels = { results: 'midtrain.results' } as const;
+export const panels = { results: 'midtrain.results', run: 'midtrain.run' } as const;
 
 /** Other ways to look at a file. */
 export const editors = { configForm: 'midtrain.configForm' } as const;

@@ -108,6 +108,7 @@ const rows: Readonly<Record<string, readonly string[]>> = {
     items.unreadable,
     `${items.training} ${items.live} ${items.running}`,
     `${items.training} ${items.resumable}`,
+    `${items.training} ${items.live}`,
   ],
   [views.models]: [items.model, items.modelAbsent, items.modelNamed],
   [views.benchmarks]: [items.benchmark, items.benchmarkAbsent],
@@ -248,20 +249,28 @@ describe('when clauses', () => {
 
   it('give each row the commands that fit it', () => {
     const { pause, resume, stop, openResults, openRunFolder, runAgain, removeRun } = commands;
-    const [over, running, paused, resumable, unreadable, training, trainable] = rows[views.runs]!;
+    const { openRun, stopAndSave, pauseAndRelease, saveCheckpoint, sampleNow, exportMetrics } = commands;
+    const { setLearningRate, setEvaluationInterval } = commands;
+    const [over, running, paused, resumable, unreadable, training, trainable, beginning] = rows[views.runs]!;
     const inline = (row: string | undefined): string[] => menuOf(views.runs, row!, true);
     expect(inline(over)).toEqual([openResults]);
     expect(inline(running)).toEqual([openResults, pause, stop].sort());
     expect(inline(paused)).toEqual([openResults, resume, stop].sort());
     expect(inline(resumable)).toEqual([openResults, resume].sort());
     expect(inline(unreadable)).toEqual([]);
-    expect(inline(training)).toEqual([pause, stop].sort());
-    expect(inline(trainable)).toEqual([resume]);
+    // What may be lost by a stop is asked for in the menu, not by a press.
+    expect(inline(training)).toEqual([openRun, pause, stopAndSave].sort());
+    expect(inline(beginning)).toEqual([openRun, stop].sort());
+    expect(inline(trainable)).toEqual([openRun, resume].sort());
     const more = (row: string | undefined): string[] => menuOf(views.runs, row!, false);
     expect(more(over)).toEqual([openResults, openRunFolder, removeRun, runAgain].sort());
     expect(more(running)).toEqual([openResults, openRunFolder, runAgain].sort());
     expect(more(resumable)).toEqual(more(over));
     expect(more(unreadable)).toEqual([openRunFolder, removeRun]);
+    const verbs = [stop, saveCheckpoint, sampleNow, setLearningRate, setEvaluationInterval];
+    const ofTraining = [openRun, openRunFolder, exportMetrics];
+    expect(more(training)).toEqual([...ofTraining, ...verbs, pauseAndRelease].sort());
+    expect(more(trainable)).toEqual([...ofTraining, removeRun].sort());
 
     const { evaluate, evaluateHumanEval, evaluateMbpp, train, getModel, removeModel, getBenchmark, removeBenchmark } =
       commands;

@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { UserError } from '../errors.ts';
 import { addCompare } from './commands/compare.ts';
+import { addControl } from './commands/control.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEvaluate } from './commands/evaluate.ts';
 import { addExport } from './commands/export.ts';
@@ -39,8 +40,8 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitCode>
     .showHelpAfterError('("midtrain help" lists the commands, "midtrain help COMMAND" its options)')
     .addHelpText('after', `\n${exitCodesHelp}`)
     .exitOverride();
-  const commands = [addEvaluate, addTrain, addExport, addScore, addCompare, addSample, addModels, addDoctor, addRunner];
-  for (const add of commands) add(program, run);
+  const runs = [addEvaluate, addTrain, addControl, addExport];
+  for (const add of [...runs, addScore, addCompare, addSample, addModels, addDoctor, addRunner]) add(program, run);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

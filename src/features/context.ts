@@ -4,7 +4,6 @@
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { launchRunner } from '../client/launch.ts';
-import { isEvaluation } from '../client/followedRun.ts';
 import type { RunFollower } from '../client/runFollower.ts';
 import { RunList } from '../client/runList.ts';
 import type { CommandId } from '../contributions.ts';
@@ -78,7 +77,7 @@ export class Midtrain implements vscode.Disposable {
   async stop(run: RunFollower): Promise<void> {
     const { pid } = this.#processes.get(run.folder) ?? {};
     if (pid !== undefined && this.isStarting(run)) process.kill(pid, 'SIGTERM');
-    else await run.control(isEvaluation(run) ? 'stop' : 'stop-and-save');
+    else await run.control('stop');
   }
 
   /** Starts a process on a run that has none. @throws UserError when it cannot be started */

@@ -7,14 +7,17 @@ import { createInterface } from 'node:readline';
 import * as vscode from 'vscode';
 import type { RunFollower } from '../client/runFollower.ts';
 import { commands, editors } from '../contributions.ts';
+import type { ResolvedModel } from '../catalog/models.ts';
 import { UserError } from '../errors.ts';
 import { ENDING, parseTrainingConfig, type ReadConfig } from '../midtraining/config.ts';
 import { runName } from '../runner/store.ts';
-import { findModel, type Found } from './catalog.ts';
+import { runsPrograms, type TrainingRequest } from '../runner/types.ts';
+import { findData, findModel, type Found } from './catalog.ts';
 import { type AskedTraining, chosenConfig, configPicks, readConfig, workspaceConfigs } from './configDocuments.ts';
 import { newConfigText } from './configText.ts';
 import { type Midtrain, register } from './context.ts';
 import { needDownloadConsent } from './evaluate.ts';
+import { needProgramConsent } from './programConsent.ts';
 import { environmentOf, readSettings } from './settings.ts';
 import { TextPage } from './textPage.ts';
 
@@ -46,19 +49,22 @@ export function activateTrain(midtrain: Midtrain): void {
 export async function startTraining(midtrain: Midtrain, uri: vscode.Uri): Promise<RunFollower> {
   if (!vscode.workspace.isTrusted) throw new UserError('This workspace is not trusted, so nothing is run in it.');
   const asked = await readConfig(uri);
-  const { here, plan } = await agreedModel(asked);
   const { name, config, spec } = asked;
+  const { here, plan } = await agreedModel(asked);
   const label = here?.label ?? plan?.what ?? spec;
-  return midtrain.start({ name, config, model: { path: here?.path ?? null, spec, label } });
+  const { python } = readSettings();
+  const request: TrainingRequest = { name, config, model: { path: here?.path ?? null, spec, label }, python };
+  if (runsPrograms(request)) await needProgramConsent(midtrain);
+  return midtrain.start(request);
 }
 
-async function agreedModel({
-  spec,
-  config,
-}: AskedTraining): Promise<Found<{ readonly path: string; readonly label: string }>> {
-  const found = await findModel(spec, { weightsOptional: config.initialWeights === 'random' });
-  if (found.plan !== null) await needDownloadConsent([found.plan]);
-  return found;
+/** The model, once it and the benchmark of the loop are here or may be fetched. */
+async function agreedModel({ spec, config }: AskedTraining): Promise<Found<ResolvedModel>> {
+  const model = await findModel(spec, { weightsOptional: config.initialWeights === 'random' });
+  const data = config.passAt1 === null ? null : await findData(config.passAt1.benchmark);
+  const plans = [model.plan, data?.plan ?? null].filter((plan) => plan !== null);
+  if (plans.length > 0) await needDownloadConsent(plans);
+  return model;
 }
 
 /** The latest run of this config that can go on, or null. */

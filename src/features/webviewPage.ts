@@ -17,7 +17,7 @@ export function drawPage(webview: vscode.Webview, extensionUri: vscode.Uri, name
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="${policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title}</title>
+<title>${title.replace(/[&<]/g, (sign) => (sign === '&' ? '&amp;' : '&lt;'))}</title>
 </head>
 <body>
 <midtrain-${name.toLowerCase()}></midtrain-${name.toLowerCase()}>

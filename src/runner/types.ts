@@ -40,6 +40,11 @@ export function isTraining(request: RunRequest): request is TrainingRequest {
   return 'config' in request;
 }
 
+/** Whether programs that a model wrote are run for it. */
+export function runsPrograms(request: RunRequest): boolean {
+  return !isTraining(request) || request.config.passAt1 !== null;
+}
+
 export interface TrainingOutcome {
   /** `stopped`: it can go on; `steps` were done by then. */
   readonly status: 'finished' | 'stopped';

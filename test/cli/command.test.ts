@@ -195,6 +195,51 @@ describe('midtrain train', () => {
     expect(refused.stderr).toMatch(/needs about [\d.]+ TB of memory, and .* are free\. What fits: .*"context": \d+/);
   });
 
+  it('obeys `midtrain control`, by the name of the run or its folder', async () => {
+    await writeTinyModel(home);
+    const config = join(home, 'obeys.midtrain.json');
+    await writeFile(config, JSON.stringify({ ...smallConfig, steps: 100_000, model: 'tiny-1', schedule: 'constant' }));
+    const env = { MIDTRAIN_RUNS: join(home, 'controlled') };
+    const folder = join(home, 'controlled', 'obeys');
+    const training = midtrain(['train', config, '--out', folder], env);
+    const control = async (...args: string[]): Promise<unknown[]> => {
+      const { code, stdout, stderr } = await midtrain(['control', ...args], env);
+      return [code, stdout.trim() || stderr.trim()];
+    };
+    // It has something to set once it trains.
+    const set = ['obeys', 'set', '--learning-rate', '1e-3', '--evaluation-interval', '9'];
+    await expect
+      .poll(() => control(...set, '--dry-run'), { timeout: 60_000 })
+      .toEqual([
+        0,
+        expect.stringMatching(
+          /^Would be done: From step \d+ on the learning rate is 0\.001, and every 9 steps/,
+        ) as string,
+      ]);
+    expect(await control(...set)).toEqual([0, expect.stringMatching(/^Done: From step/) as string]);
+    expect(await control(folder, 'resume')).toEqual([1, 'Nothing was done: It is not paused.']);
+    expect(await control('obeys', 'pause')).toMatchObject([
+      0,
+      expect.stringMatching(/^Done: Training holds/) as string,
+    ]);
+    expect(await control('obeys', 'set')).toEqual([1, expect.stringContaining('give --learning-rate or') as string]);
+    expect(await control('obeys', 'stop', '--learning-rate', '1')).toMatchObject([
+      1,
+      expect.stringContaining('takes no settings') as string,
+    ]);
+    expect(await control('nobody', 'stop')).toEqual([1, expect.stringContaining('There is no run "nobody"') as string]);
+    expect((await midtrain(['control', 'obeys', 'set', '--learning-rate', 'much'], env)).code).toBe(2);
+    expect((await midtrain(['control', 'obeys', 'explode'], env)).code).toBe(2);
+    expect(await control('obeys', 'stop-and-save')).toMatchObject([
+      0,
+      expect.stringMatching(/^Done: It saves/) as string,
+    ]);
+    const { code, stderr } = await training;
+    expect(code).toBe(130);
+    expect(stderr).toMatch(/set \(terminal\): From step \d+ on the learning rate is 0\.001/);
+    expect(await control('obeys', 'stop')).toEqual([1, 'No process works on obeys, so there is nothing to stop.']);
+  });
+
   it('refuses a wrong config with the nearest key', async () => {
     const config = join(home, 'wrong.midtrain.json');
     await writeFile(config, '{"batchtoken": 4}');

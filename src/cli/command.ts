@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { UserError } from '../errors.ts';
+import { addCompare } from './commands/compare.ts';
 import { addControl } from './commands/control.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEvaluate } from './commands/evaluate.ts';
@@ -40,7 +41,7 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitCode>
     .addHelpText('after', `\n${exitCodesHelp}`)
     .exitOverride();
   const runs = [addEvaluate, addTrain, addControl, addExport];
-  for (const add of [...runs, addScore, addSample, addModels, addDoctor, addRunner]) add(program, run);
+  for (const add of [...runs, addScore, addCompare, addSample, addModels, addDoctor, addRunner]) add(program, run);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

@@ -11,7 +11,7 @@ import type { Benchmark } from '../evaluation/benchmarks/benchmark.ts';
 import { loadBenchmark } from '../evaluation/benchmarks/index.ts';
 import { buildProgram, candidateOf, programMark } from '../evaluation/extraction.ts';
 import { buildPrompt, EXTRACTIONS, type Protocol, protocolsOf } from '../evaluation/protocols.ts';
-import type { Problem, Program } from '../evaluation/types.ts';
+import { hasHumanEvalForm, type Problem, type Program } from '../evaluation/types.ts';
 import type { EvaluationDescription } from '../runner/runFolder.ts';
 import { readPlaced } from './growingLines.ts';
 import type { ResultsFile } from './resultsFile.ts';
@@ -259,7 +259,7 @@ function promptOf(protocol: Protocol | null, problem: Problem, problems: readonl
 
 /** Python before the completion, which syntax colours need. */
 function before(protocol: Protocol | null, problem: Problem, isAnswer: boolean): string {
-  if (problem.benchmark !== 'humaneval') return '';
+  if (!hasHumanEvalForm(problem)) return '';
   if (!isAnswer) return problem.prompt;
   const continues = protocol !== null && EXTRACTIONS[protocol.extraction].continuesPrompt;
   return continues ? promptOf(protocol, problem, []) : '';

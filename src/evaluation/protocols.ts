@@ -107,6 +107,11 @@ const EVALPLUS_INSTRUCTION =
   'Please provide a self-contained Python script that solves the following problem in a markdown code block:';
 const EVALPLUS_RESPONSE =
   'Below is a Python script with a self-contained function that solves the problem and passes corresponding tests:';
+const HUMANEVAL_CHAT: PromptForm = {
+  kind: 'chat',
+  user: `${EVALPLUS_INSTRUCTION}\n\`\`\`\n{{stripped}}\n\`\`\`\n`,
+  prefill: `${EVALPLUS_RESPONSE}\n\`\`\`python\n`,
+};
 /** At T = 0.8 EvalPlus draws 200 samples; its top_p is 0.95 whenever it samples. */
 const EVALPLUS_SAMPLING = { temperature: 0.8, topP: 0.95, samples: 200 };
 const EVALPLUS_CHECK =
@@ -125,11 +130,7 @@ export const PROTOCOLS: readonly Protocol[] = [
     title: 'Chat, answer begun with a code fence (EvalPlus)',
     source: 'EvalPlus 0.3.1, chat models',
     differences: `512 tokens, not 768. Imports and helpers of the prompt that the answer leaves out are put before it. ${EVALPLUS_CHECK}`,
-    prompt: {
-      kind: 'chat',
-      user: `${EVALPLUS_INSTRUCTION}\n\`\`\`\n{{stripped}}\n\`\`\`\n`,
-      prefill: `${EVALPLUS_RESPONSE}\n\`\`\`python\n`,
-    },
+    prompt: HUMANEVAL_CHAT,
     stop: [...EVALPLUS_STOP, '\n```\n'],
     extraction: 'fence',
     defaults: DEFAULTS,
@@ -234,6 +235,30 @@ export const PROTOCOLS: readonly Protocol[] = [
     defaults: DEFAULTS,
     sampling: { temperature: 0.5, topP: 1, samples: 80 },
   },
+  {
+    id: 'chat',
+    benchmark: 'starter',
+    title: 'Chat, answer begun with a code fence (EvalPlus)',
+    source: "EvalPlus 0.3.1, chat models, as for HumanEval's problems",
+    differences: '512 tokens, not 768.',
+    prompt: HUMANEVAL_CHAT,
+    stop: [...EVALPLUS_STOP, '\n```\n'],
+    extraction: 'fence',
+    defaults: DEFAULTS,
+    sampling: EVALPLUS_SAMPLING,
+  },
+  {
+    id: 'plain',
+    benchmark: 'starter',
+    title: 'Completion, prompt stripped',
+    source: "Midtrain's own; the prompt as BigCode's harness gives HumanEval's",
+    differences: '',
+    prompt: { kind: 'raw', template: '{{stripped}}' },
+    stop: ['\nclass', '\ndef', '\n#', '\n@', '\nprint', '\nif', '\n```'],
+    extraction: 'continuation',
+    defaults: { ...DEFAULTS, maxTokens: 256 },
+    sampling: { temperature: 0.8, topP: 0.95, samples: 20 },
+  },
 ];
 
 /** The protocols of one benchmark, the one for chat models first. */
@@ -251,11 +276,12 @@ export function protocolById(benchmark: BenchmarkId, id: string): Protocol {
 }
 
 /**
- * What a model is scored with when nobody says: `chat` where it has a chat template, else `bigcode`, the plain completion
- * that no tokenizer stumbles over.
+ * What a model is scored with when nobody says: `chat` where it has a chat template, else the plain completion that no
+ * tokenizer stumbles over.
  */
 export function defaultProtocol(benchmark: BenchmarkId, hasChatTemplate: boolean): Protocol {
-  return protocolById(benchmark, hasChatTemplate ? 'chat' : 'bigcode');
+  const plain = benchmark === 'starter' ? 'plain' : 'bigcode';
+  return protocolById(benchmark, hasChatTemplate ? 'chat' : plain);
 }
 
 /** What the model is given. The caller renders messages with the model's chat template and lets it go on behind `prefill`. */

@@ -3,23 +3,31 @@
  * Knows nothing of models, files or processes.
  */
 
-export type BenchmarkId = 'humaneval' | 'mbpp';
+export type BenchmarkId = 'humaneval' | 'mbpp' | 'starter';
 
 /** One problem of a benchmark, in one form whatever its file looked like. */
 export interface Problem {
-  /** `HumanEval/0`, `Mbpp/2`. */
+  /** `HumanEval/0`, `Mbpp/2`, `Starter/0`. */
   readonly taskId: string;
   readonly benchmark: BenchmarkId;
-  /** What the model is to see, as the file has it: HumanEval's function head and docstring; MBPP's sentence. */
+  /** What the model is to see, as the file has it: HumanEval's and the starter's function head and docstring; MBPP's sentence. */
   readonly prompt: string;
   /** Function that the tests call. */
   readonly entryPoint: string;
-  /** The reference solution: for HumanEval a continuation of `prompt`, for MBPP a whole program. */
+  /** The reference solution: in HumanEval's form a continuation of `prompt`, for MBPP a whole program. */
   readonly canonicalSolution: string;
   /** Python run before the tests (MBPP's test_setup_code), or ''. */
   readonly testSetup: string;
-  /** HumanEval: one string that defines `check(candidate)`; MBPP: assert statements. */
+  /** HumanEval's form: one string that defines `check(candidate)`; MBPP: assert statements. */
   readonly tests: readonly string[];
+}
+
+/**
+ * True where problems are as HumanEval has them: the prompt is a function's head and docstring, which a completion goes on
+ * with, and the tests define `check(candidate)`. Else, as in MBPP, the prompt is a sentence and the answer a program.
+ */
+export function hasHumanEvalForm({ benchmark }: Pick<Problem, 'benchmark'>): boolean {
+  return benchmark !== 'mbpp';
 }
 
 /** One answer of a model. `completion` continues the prompt; `solution` is a whole program and wins when both are there. */

@@ -40,16 +40,22 @@ export function activateBenchmarksTree(midtrain: Midtrain): void {
     tree.refresh();
   });
   register(midtrain, commands.removeBenchmark, async (argument?: unknown) => {
-    const id = await chosen(argument, 'Remove which benchmark?');
+    const id = await chosen(argument, 'Remove which benchmark?', ({ id }) => id !== 'starter');
     await removeBenchmark(id, readSettings().cacheFolder);
     tree.refresh();
   });
 }
 
-async function chosen(argument: unknown, title: string): Promise<BenchmarkId> {
+async function chosen(
+  argument: unknown,
+  title: string,
+  which: (benchmark: { readonly id: BenchmarkId }) => boolean = () => true,
+): Promise<BenchmarkId> {
   const given = (argument as Partial<Row> | undefined)?.benchmark;
   if (given !== undefined && given in BENCHMARKS) return given;
-  const rows = Object.values(BENCHMARKS).map(({ id, title: label }) => ({ id, label }));
+  const rows = Object.values(BENCHMARKS)
+    .filter(which)
+    .map(({ id, title: label }) => ({ id, label }));
   const picked = await vscode.window.showQuickPick(rows, { title });
   if (picked === undefined) throw new vscode.CancellationError();
   return picked.id;
@@ -74,8 +80,8 @@ class BenchmarksTree implements vscode.TreeDataProvider<Row> {
     const file = record?.files[0];
     const item = new vscode.TreeItem(title);
     item.id = benchmark;
-    const state =
-      found.here === null ? 'not here yet' : file === undefined ? 'a file of yours' : formatBytes(file.bytes);
+    const own = benchmark === 'starter' ? 'built in' : 'a file of yours';
+    const state = found.here === null ? 'not here yet' : file === undefined ? own : formatBytes(file.bytes);
     item.description = `${size} problems · ${state}`;
     item.iconPath = new vscode.ThemeIcon(found.here === null ? 'cloud-download' : 'checklist');
     item.contextValue = found.here === null ? items.benchmarkAbsent : file === undefined ? 'own' : items.benchmark;

@@ -5,7 +5,13 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { findBenchmark, resolveBenchmark } from '../catalog/datasets.ts';
 import { cachedHubModel, parseHubId } from '../catalog/hub.ts';
-import { listModels, resolveModel, type ResolvedModel } from '../catalog/models.ts';
+import {
+  listModels,
+  resolveBuiltIn,
+  resolveModel,
+  type ResolvedModel,
+  type ResolveOptions,
+} from '../catalog/models.ts';
 import type { Consent, DownloadPlan } from '../catalog/plan.ts';
 import { starters } from '../catalog/pypi.ts';
 import type { BenchmarkId } from '../evaluation/types.ts';
@@ -21,20 +27,25 @@ export interface KnownModel {
   readonly licence: string | null;
   /** `sha256:…`, where it was checked against its publisher's. */
   readonly checksum: string | null;
-  /** What is removed with it; null: it is the user's own. */
+  /** What is removed with it; null: it is the user's own, or built in. */
   readonly folder: string | null;
-  /** `named`: in the settings. `cached`: fetched before. `starter`: can be fetched. */
-  readonly origin: 'named' | 'cached' | 'starter';
+  /** `named`: in the settings. `built in`: comes with the program. `cached`: fetched before. `starter`: can be fetched. */
+  readonly origin: 'named' | 'built in' | 'cached' | 'starter';
 }
 
-/** The user's own models first, then those fetched, then the starter where it is not here. Asks nobody over the network. */
+/** The user's own models first, then the one built in, those fetched, and the starter where it is not here. Asks nobody over the network. */
 export async function knownModels(): Promise<KnownModel[]> {
   const { models, cacheFolder } = readSettings();
-  const cached = (await listModels(cacheFolder)).map(
+  const fetched = (await listModels(cacheFolder)).map(
     ({ spec, label, path, bytes, licence, checksum, folder }): KnownModel => {
       return { spec, label, path, canFetch: false, bytes, licence, checksum, folder, origin: 'cached' };
     },
   );
+  const builtIn = await resolveBuiltIn();
+  const cached: readonly KnownModel[] = [
+    { ...builtIn, canFetch: false, checksum: null, folder: null, origin: 'built in' },
+    ...fetched,
+  ];
   const named = await Promise.all(
     models.filter((spec) => !cached.some((model) => model.spec === spec)).map(namedModel),
   );
@@ -79,8 +90,11 @@ async function namedModel(spec: string): Promise<KnownModel> {
 export type Found<T> = { readonly here: T; readonly plan: null } | { readonly here: null; readonly plan: DownloadPlan };
 
 /** @throws UserError when there is no such model */
-export async function findModel(spec: string): Promise<Found<ResolvedModel>> {
-  return orPlan((consent) => resolveModel(spec, { home: readSettings().cacheFolder, consent }));
+export async function findModel(
+  spec: string,
+  options: Pick<ResolveOptions, 'weightsOptional'> = {},
+): Promise<Found<ResolvedModel>> {
+  return orPlan((consent) => resolveModel(spec, { ...options, home: readSettings().cacheFolder, consent }));
 }
 
 export async function findData(id: BenchmarkId): Promise<Found<string>> {

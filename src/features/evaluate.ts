@@ -163,9 +163,9 @@ async function askModel(last: string | null, step = ''): Promise<string> {
   return addModel();
 }
 
-export function modelDescription({ path, canFetch, bytes, licence }: KnownModel): string {
+export function modelDescription({ path, canFetch, bytes, licence, origin }: KnownModel): string {
   const size = bytes === null ? '' : formatBytes(bytes);
-  const where = path === null ? (canFetch ? 'not here yet' : 'not found') : '';
+  const where = path === null ? (canFetch ? 'not here yet' : 'not found') : origin === 'built in' ? origin : '';
   return [where, size, licence ?? ''].filter((part) => part !== '').join(' · ');
 }
 

@@ -46,7 +46,11 @@ export function activateModelsTree(midtrain: Midtrain): void {
     tree.refresh();
   });
   register(midtrain, commands.removeModel, async (argument?: unknown) => {
-    const model = await chosenModel(argument, 'Remove which model?', ({ origin }) => origin !== 'starter');
+    const model = await chosenModel(
+      argument,
+      'Remove which model?',
+      ({ origin }) => origin === 'named' || origin === 'cached',
+    );
     await remove(model);
     tree.refresh();
   });
@@ -123,6 +127,7 @@ class ModelsTree implements vscode.TreeDataProvider<KnownModel> {
     item.description = modelDescription(model);
     item.iconPath = new vscode.ThemeIcon(path !== null ? 'symbol-class' : canFetch ? 'cloud-download' : 'warning');
     if (origin === 'named') item.contextValue = canFetch ? items.modelNamedAbsent : items.modelNamed;
+    else if (origin === 'built in') item.contextValue = items.modelBuiltIn;
     else item.contextValue = canFetch ? items.modelAbsent : items.model;
     item.tooltip = factsTooltip(label, {
       name: spec,

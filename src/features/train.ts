@@ -60,7 +60,7 @@ export async function startTraining(midtrain: Midtrain, uri: vscode.Uri): Promis
 
 /** The model, once it and the benchmark of the loop are here or may be fetched. */
 async function agreedModel({ spec, config }: AskedTraining): Promise<Found<ResolvedModel>> {
-  const model = await findModel(spec);
+  const model = await findModel(spec, { weightsOptional: config.initialWeights === 'random' });
   const data = config.passAt1 === null ? null : await findData(config.passAt1.benchmark);
   const plans = [model.plan, data?.plan ?? null].filter((plan) => plan !== null);
   if (plans.length > 0) await needDownloadConsent(plans);

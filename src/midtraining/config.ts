@@ -34,7 +34,7 @@ const Sources = {
   }),
   starter: v.strictObject({
     kind: about(v.literal('starter'), 'Generated functions; needs no files.'),
-    functions: v.optional(about(whole(1), 'How many functions.'), 2000),
+    functions: v.optional(about(whole(1), 'How many functions.'), 5000),
     seed: v.optional(about(whole(0), 'Other functions for another number.'), 0),
   }),
 } as const;
@@ -60,12 +60,18 @@ const PassAt1Entries = {
 const PassAt1 = v.strictObject(PassAt1Entries);
 export type PassAt1Config = v.InferOutput<typeof PassAt1>;
 
+/** The model that comes with Midtrain: small enough to train in two minutes. */
+export const STARTER_MODEL = 'starter:midtrain';
+
 /** All keys but `$schema`, as the form shows them. A new one shows there, in hovers and in completion by being here. */
 const sections = {
   Model: {
     model: v.optional(
-      about(path, 'A GGUF file or a folder, relative to this file; `starter:smollm2`; or a Hugging Face name.'),
-      'starter:smollm2',
+      about(
+        path,
+        'A GGUF file or a folder, relative to this file; `starter:midtrain`, `starter:smollm2`; or a Hugging Face name.',
+      ),
+      STARTER_MODEL,
     ),
     initialWeights: v.optional(
       about(
@@ -85,20 +91,26 @@ const sections = {
   Method: {
     method: v.optional(about(v.literal('ntp'), '`ntp`: next-token prediction.'), 'ntp'),
     train: v.optional(
-      about(v.picklist(['full', 'lora']), '`full`: all parameters. `lora`: low-rank adapters beside them.'),
-      'lora',
+      about(
+        v.picklist(['full', 'lora']),
+        '`full`: all parameters. `lora`: low-rank adapters beside them, for models of 100 million and more.',
+      ),
+      'full',
     ),
     lora: v.optional(about(v.strictObject(LoraEntries), 'The adapters, where `train` is `lora`.'), {}),
   },
   Training: {
-    steps: v.optional(about(whole(1), 'Steps of the optimizer.'), 100),
+    steps: v.optional(about(whole(1), 'Steps of the optimizer.'), 250),
     batchTokens: v.optional(
       about(whole(2), 'Tokens of a step, in rows of `context` tokens; rounded down to whole rows, at least one.'),
       2048,
     ),
-    context: v.optional(about(whole(32), 'Tokens of a row: the longest snippet with its end.'), 1024),
+    context: v.optional(
+      about(whole(32), "Tokens of a row: the longest snippet with its end. No more than the model's own context."),
+      512,
+    ),
     learningRate: v.optional(
-      about(v.nullable(positive), 'The highest rate; null: 2e-4 with LoRA, 5e-5 in full.'),
+      about(v.nullable(positive), 'The highest rate; null: 2e-4 with LoRA, 5e-5 in full, 1e-3 for the starter model.'),
       null,
     ),
     schedule: v.optional(

@@ -4,7 +4,7 @@
 import type { Tokenizer } from '../engine/text/tokenizer.ts';
 import type { TrainingMethod } from '../engine/training/method.ts';
 import { DEFAULT_ADAMW, type TrainerOptions } from '../engine/training/trainer.ts';
-import type { TrainingConfig } from './config.ts';
+import { STARTER_MODEL, type TrainingConfig } from './config.ts';
 import type { RowOptions } from './data/trainingRows.ts';
 
 /** Tokens of a micro-batch: its activations are in memory at a time. */
@@ -32,8 +32,10 @@ export function methodOf({ train, lora, seed }: TrainingConfig): TrainingMethod 
 }
 
 /** The highest rate. */
-export function learningRateOf({ learningRate, train }: TrainingConfig): number {
-  return learningRate ?? (train === 'lora' ? 2e-4 : 5e-5);
+export function learningRateOf({ learningRate, train, model }: TrainingConfig): number {
+  if (learningRate !== null) return learningRate;
+  if (train === 'lora') return 2e-4;
+  return model === STARTER_MODEL ? 1e-3 : 5e-5; // small models take, and need, larger steps
 }
 
 /** Rows of a step. */

@@ -44,7 +44,9 @@ export async function exportRun(
     throw new UserError(`${folder} holds an evaluation, which has trained nothing. Name the folder of a training.`);
   }
   const { config, model, name: runName } = description.request;
-  const source = await openModel(model.path ?? (await resolveModel(model.spec)).path);
+  const weightsOptional = config.initialWeights === 'random';
+  const path = model.path ?? (await resolveModel(model.spec, { weightsOptional })).path;
+  const source = await openModel(path, { weightsOptional });
   try {
     const checkpoint = await chooseCheckpoint(runPaths(folder).checkpoints, choice, config);
     try {

@@ -85,7 +85,7 @@ const modelSchema = v.object({ path: orNull(text), spec: text, label: text });
 
 const evaluationSchema = v.object({
   model: modelSchema,
-  benchmark: v.object({ id: v.picklist(['humaneval', 'mbpp']), path: orNull(text) }),
+  benchmark: v.object({ id: v.picklist(['humaneval', 'mbpp', 'starter']), path: orNull(text) }),
   selection: text,
   limit: orNull(count),
   tasks: v.optional(orNull(v.array(text)), null),

@@ -14,7 +14,6 @@ import { prepareCorpus } from '../midtraining/data/prepare.ts';
 import { DEFAULT_LIMITS } from '../midtraining/data/snippets.ts';
 import { readSources } from '../midtraining/data/sources/source.ts';
 import { hasTokenStore, openTokenStore, type TokenStore } from '../midtraining/data/tokenStore.ts';
-import { starterProblems } from '../midtraining/starter/benchmark.ts';
 import type { PhaseClock } from './phaseClock.ts';
 import { runPaths } from './runFolder.ts';
 import type { TrainingWork } from './trainingWork.ts';
@@ -36,7 +35,7 @@ export async function openCorpus(
       folder: corpus,
       tokenizer: name,
       vocabularySize,
-      benchmarks: await benchmarkProblems(tell),
+      benchmarks: await benchmarkProblems(isGenerated(config) ? ['starter'] : BENCHMARK_IDS, tell),
       signal: control.signal,
     });
     const dropped = report.dropped.map(({ meaning, count }) => `${count} ${meaning}`).join(', ');
@@ -49,23 +48,32 @@ export async function openCorpus(
 }
 
 /** How a config's data become snippets. */
-export function corpusOptions({ data, context, seed, heldOut }: TrainingConfig, tokenizer: Tokenizer): CorpusOptions {
-  const onlyStarter = data.every(({ kind }) => kind === 'starter');
+export function corpusOptions(config: TrainingConfig, tokenizer: Tokenizer): CorpusOptions {
+  const { data, context, seed, heldOut } = config;
   return {
     documents: (drops) => readSources(data, drops),
     encode: (text) => tokenizer.encode(text, { addSpecialTokens: false, parseSpecial: false }),
     limits: { ...DEFAULT_LIMITS, maxTokens: context - 1 },
     seed,
     heldOutFraction: heldOut,
-    nearDuplicateThreshold: onlyStarter ? null : 0.7,
+    nearDuplicateThreshold: isGenerated(config) ? null : 0.7,
   };
 }
 
-/** What must not be trained on: the starter benchmark, and those that are on this machine. */
-async function benchmarkProblems(tell: TrainingWork['tell']): Promise<Problem[]> {
-  const problems = starterProblems();
+function isGenerated({ data }: TrainingConfig): boolean {
+  return data.every(({ kind }) => kind === 'starter');
+}
+
+const BENCHMARK_IDS = Object.keys(BENCHMARKS) as BenchmarkId[];
+
+/**
+ * What must not be trained on: those of the benchmarks that are on this machine. Generated data knows of no benchmark and is
+ * held against the starter's alone, so that it is the same on every machine.
+ */
+async function benchmarkProblems(ids: readonly BenchmarkId[], tell: TrainingWork['tell']): Promise<Problem[]> {
+  const problems: Problem[] = [];
   const missing: string[] = [];
-  for (const id of Object.keys(BENCHMARKS) as BenchmarkId[]) {
+  for (const id of ids) {
     const found = await findBenchmark(id, null);
     if (found === null) missing.push(BENCHMARKS[id].title);
     else problems.push(...(await loadBenchmark(id, found.path)).problems);

@@ -77,7 +77,7 @@ export async function estimateTraining(
 ): Promise<TrainingEstimate> {
   const { config } = request;
   const { store, signal, tell = () => undefined, room = await roomFor(store) } = options;
-  const source = await openModel(request.model.path);
+  const source = await openModel(request.model.path, { weightsOptional: config.initialWeights === 'random' });
   try {
     checkContext(config, source);
     tell('Reading the data.');

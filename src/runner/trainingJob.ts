@@ -38,7 +38,7 @@ export async function runTraining(work: TrainingWork): Promise<TrainingOutcome> 
   const { config } = request;
   const clock = new PhaseClock(tell);
   clock.enter('load');
-  const source = await openModel(request.model.path);
+  const source = await openModel(request.model.path, { weightsOptional: config.initialWeights === 'random' });
   try {
     checkContext(config, source);
     huggingFaceConfig(source.config, source.tokenizer); // what cannot be written is not trained

@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { cacheFolder } from '../../src/catalog/cacheFolder.ts';
-import { findBenchmark, mbpp, resolveBenchmark } from '../../src/catalog/datasets.ts';
+import { findBenchmark, mbpp, removeBenchmark, resolveBenchmark } from '../../src/catalog/datasets.ts';
 import { listModels, resolveModel } from '../../src/catalog/models.ts';
 import type { DownloadPlan } from '../../src/catalog/plan.ts';
+import { openModel } from '../../src/engine/weights/open.ts';
+import { loadBenchmark } from '../../src/evaluation/benchmarks/index.ts';
+import { STARTER_MODEL } from '../../src/midtraining/config.ts';
 import { HubServer } from './hubServer.ts';
 
 let home: string;
@@ -42,9 +45,26 @@ describe('resolveModel', () => {
     });
   });
 
+  it('takes a folder without weights only for whoever draws them', async () => {
+    await put(at('shape', 'config.json'), '{}');
+    await put(at('shape', 'tokenizer.json'), '{}');
+    await expect(resolveModel(at('shape'), { home })).rejects.toThrow(/no safetensors/);
+    expect(await resolveModel(at('shape'), { home, weightsOptional: true })).toMatchObject({ path: at('shape') });
+  });
+
+  it('knows the model that comes with the program', async () => {
+    const model = await resolveModel('starter:midtrain', { home });
+    expect(model).toMatchObject({ kind: 'folder', label: 'Midtrain starter (3 M)', licence: 'Apache-2.0' });
+    expect(STARTER_MODEL).toBe(model.spec);
+    expect(model.bytes).toBeLessThan(16e6);
+    const source = await openModel(model.path);
+    expect(source.config).toMatchObject({ family: 'llama', contextLength: 512 });
+    await source.close();
+  });
+
   it.each([
     ['', /No model was named/],
-    ['starter:nope', /There is no starter:nope\. There is: starter:smollm2/],
+    ['starter:nope', /There is no starter:nope\. There are: starter:midtrain, starter:smollm2/],
     ['hub:nope', /not of the form hub:OWNER\/NAME/],
     ['./no/where', /No model at .*Give a GGUF file, a folder with/],
     ['some/model.gguf', /No model at/],
@@ -96,6 +116,13 @@ describe('benchmarks', () => {
     expect(await findBenchmark('humaneval', null, { home })).toBeNull();
     const gz = await put(at('HumanEval.jsonl.gz'), '');
     expect(await findBenchmark('humaneval', null, { home })).toMatchObject({ path: gz, from: 'MIDTRAIN_BENCHMARKS' });
+  });
+
+  it('have the starter at any time, and nothing removes it', async () => {
+    const found = await findBenchmark('starter', null, { home });
+    expect(found).toMatchObject({ id: 'starter', from: 'the program' });
+    await removeBenchmark('starter', home);
+    expect((await loadBenchmark('starter', found!.path)).problems).toHaveLength(150);
   });
 
   it('are fetched with consent, checked and kept', async () => {

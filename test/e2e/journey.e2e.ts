@@ -11,6 +11,7 @@ import { mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import process from 'node:process';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { builtInModel } from '../../src/catalog/builtIn.ts';
 import { readEvents } from '../../src/runner/runFolder.ts';
 import { temporaryFolder } from '../runner/smallRun.ts';
 import { assertA11y } from './harness/accessibility.ts';
@@ -70,6 +71,11 @@ describe.skipIf(installed('current').length === 0 || model === undefined)(
             );
           await ui.viewContainer('Midtrain').click();
           await ui.view('Runs').getByText('No run yet').waitFor();
+          // What comes with the package is found in it.
+          const builtIn = ui.treeItem('Models', builtInModel.label);
+          await builtIn.waitFor();
+          expect(await builtIn.getAttribute('aria-label')).toMatch(/built in, [\d.]+ MB, Apache-2\.0$/);
+          expect(await ui.treeItem('Benchmarks', 'Starter').innerText()).toContain('150 problems · built in');
           await pictureIn(vs, 'welcome');
 
           if (full) {

@@ -31,7 +31,7 @@ const mbpp = (id: string) => protocolById('mbpp', id);
 describe('protocols', () => {
   it('are plain data with unique ids, and one is the default for each kind of model', () => {
     expect(JSON.parse(JSON.stringify(PROTOCOLS))).toEqual(PROTOCOLS);
-    for (const benchmark of ['humaneval', 'mbpp'] as const) {
+    for (const benchmark of ['humaneval', 'mbpp', 'starter'] as const) {
       const ids = protocolsOf(benchmark).map(({ id }) => id);
       expect(new Set(ids).size).toBe(ids.length);
       expect(defaultProtocol(benchmark, true).prompt.kind).toBe('chat');

@@ -21,11 +21,11 @@ const parse = (text: string) => parseTrainingConfig(text, 'run.midtrain.json');
 describe('a run config', () => {
   it('has a default for every key', () => {
     expect(parse('{}')).toMatchObject({
-      model: 'starter:smollm2',
+      model: 'starter:midtrain',
       method: 'ntp',
-      train: 'lora',
+      train: 'full',
       lora: { rank: 16, alpha: 32 },
-      data: [{ kind: 'starter', functions: 2000, seed: 0 }],
+      data: [{ kind: 'starter', functions: 5000, seed: 0 }],
       learningRate: null,
       keep: 2,
     });
@@ -39,7 +39,7 @@ describe('a run config', () => {
     expect(config.data).toEqual([
       { kind: 'folder', path: join(home, 'code') },
       { kind: 'workspace', path: home },
-      { kind: 'starter', functions: 2000, seed: 0 },
+      { kind: 'starter', functions: 5000, seed: 0 },
     ]);
     await expect(readTrainingConfig(join(home, 'none.midtrain.json'))).rejects.toThrow(
       /cannot be read.*Check the path/,
@@ -107,7 +107,7 @@ describe('the JSON schema', () => {
 
   it('leaves keys that there are not to our own sentence, and says the bounds of values', () => {
     expect(JSON.stringify(schema)).not.toContain('additionalProperties');
-    expect(schema.properties!['steps']).toMatchObject({ type: 'integer', minimum: 1, default: 100 });
+    expect(schema.properties!['steps']).toMatchObject({ type: 'integer', minimum: 1, default: 250 });
     expect(schema.properties!['heldOut']).toMatchObject({ minimum: 0, exclusiveMaximum: 1 });
     expect(schema.properties!['train']).toMatchObject({ enum: ['full', 'lora'] });
     expect(schema.properties!['data']!.items!.oneOf!.map((one) => one.properties!['kind']!.const)).toEqual([

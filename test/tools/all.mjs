@@ -17,6 +17,7 @@ let passed = 0;
 let failed = 0;
 const skipped = [];
 
+const tour = mkdtempSync(join(tmpdir(), 'midtrain-tour-'));
 const bin = (...path) => join(root, 'node_modules', ...path);
 const checks = [
   ['formatting', bin('prettier', 'bin', 'prettier.cjs'), '--check', '--log-level', 'warn', '.'],
@@ -25,11 +26,14 @@ const checks = [
   ['lint', bin('eslint', 'bin', 'eslint.js'), '.'],
   ['imports', bin('dependency-cruiser', 'bin', 'dependency-cruise.mjs'), '--config', '.dependency-cruiser.cjs', 'src'],
   ['build', join(root, 'esbuild.mjs'), '--production'],
+  ['first tour', join(import.meta.dirname, 'tour.mjs'), '--problems', '6', '--steps', '2', '--out', join(tour, 'tour')],
 ];
 
 for (const [name, ...args] of checks) {
   const started = Date.now();
-  const { code, text } = await capture(process.execPath, args);
+  const { code, text } = await capture(process.execPath, args, {
+    env: { ...process.env, MIDTRAIN_RUNS: join(tour, 'runs') },
+  });
   console.log(`${code === 0 ? 'passed' : 'FAILED'}  ${name}  ${((Date.now() - started) / 1000).toFixed(1)} s`);
   if (code === 0) passed++;
   else {
@@ -37,6 +41,8 @@ for (const [name, ...args] of checks) {
     console.log(text);
   }
 }
+
+rmSync(tour, { recursive: true, force: true });
 
 const env = { ...process.env };
 const benchmarks = join(root, '..', 'shared', 'benchmarks');

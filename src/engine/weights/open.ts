@@ -30,14 +30,19 @@ import {
 const maximumConfigBytes = 1 << 20;
 const maximumSplits = 1024;
 
+export interface OpenOptions {
+  /** True: a folder without safetensors will do, for whoever draws the weights. Then `weights` has no tensors. */
+  readonly weightsOptional?: boolean;
+}
+
 /**
  * @param path a .gguf file, one file of a split GGUF, or a folder with config.json, tokenizer.json and safetensors
  * @throws UserError when it is missing, damaged, incomplete or of a family that is not supported
  */
-export async function openModel(path: string): Promise<ModelSource> {
+export async function openModel(path: string, { weightsOptional = false }: OpenOptions = {}): Promise<ModelSource> {
   const files: WeightFile[] = [];
   try {
-    return (await isFolder(path)) ? await openFolder(path, files) : await openGguf(path, files);
+    return (await isFolder(path)) ? await openFolder(path, files, weightsOptional) : await openGguf(path, files);
   } catch (error) {
     await closeFiles(files);
     throw error;
@@ -153,7 +158,7 @@ async function readRopeFactors(stored: ReadonlyMap<string, LocatedTensor>): Prom
 }
 
 /** Puts the files it opens in `files`, for closing should it fail. */
-async function openFolder(path: string, files: WeightFile[]): Promise<ModelSource> {
+async function openFolder(path: string, files: WeightFile[], weightsOptional: boolean): Promise<ModelSource> {
   const names = new Set(
     await readdir(path).catch((error: unknown) => {
       throw unreadable(path, error);
@@ -164,6 +169,8 @@ async function openFolder(path: string, files: WeightFile[]): Promise<ModelSourc
     const advice = gguf === undefined ? 'Give a .gguf file or a Hugging Face model folder' : `Give ${join(path, gguf)}`;
     throw new UserError(`The folder ${path} has no config.json. ${advice}.`);
   }
+  const configPath = join(path, 'config.json');
+  const json = await readJson(configPath, maximumConfigBytes);
   let stored: ReadonlyMap<string, LocatedTensor>;
   if (names.has('model.safetensors')) {
     const file = await WeightFile.open(join(path, 'model.safetensors'));
@@ -173,14 +180,16 @@ async function openFolder(path: string, files: WeightFile[]): Promise<ModelSourc
     const shards = await openShards(join(path, 'model.safetensors.index.json'));
     files.push(...shards.files);
     stored = shards.tensors;
+  } else if (weightsOptional) {
+    files.push(await WeightFile.open(configPath)); // what it is known by
+    const config = configFromHuggingFace(configPath, json, false);
+    return source(path, 'huggingface', config, new Map(), null, files, await tokenizerFromFolder(path));
   } else {
     throw new UserError(
       `The folder ${path} has neither model.safetensors nor model.safetensors.index.json. ` +
         'Download the safetensors, or save the model again with transformers.',
     );
   }
-  const configPath = join(path, 'config.json');
-  const json = await readJson(configPath, maximumConfigBytes);
   const config = configFromHuggingFace(configPath, json, stored.has('lm_head.weight'));
   const required = requiredOf(path, config, stored); // tensors beyond these are ignored, as transformers does
   return source(path, 'huggingface', config, required, null, files, await tokenizerFromFolder(path));

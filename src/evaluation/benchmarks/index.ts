@@ -6,8 +6,9 @@ import type { BenchmarkId } from '../types.ts';
 import { type Benchmark, type BenchmarkDefinition, loadBenchmarkFile } from './benchmark.ts';
 import { humaneval } from './humaneval.ts';
 import { mbpp } from './mbpp.ts';
+import { starter } from './starter.ts';
 
-export const BENCHMARKS: Readonly<Record<BenchmarkId, BenchmarkDefinition>> = { humaneval, mbpp };
+export const BENCHMARKS: Readonly<Record<BenchmarkId, BenchmarkDefinition>> = { humaneval, mbpp, starter };
 
 /** The id as it was typed, if it is one. @throws UserError listing the benchmarks */
 export function benchmarkId(text: string): BenchmarkId {

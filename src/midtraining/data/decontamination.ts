@@ -6,7 +6,7 @@
  * 2020, appendix C) took 13 words, lower case and without punctuation, for prose. Words here are runs of letters, digits and
  * `_`, in lower case, so that layout, quotes and operators do not matter.
  */
-import type { Problem } from '../../evaluation/types.ts';
+import { hasHumanEvalForm, type Problem } from '../../evaluation/types.ts';
 
 export const NGRAM_WORDS = 10;
 /** A piece of a problem that is shorter than n counts whole, if it has this many words; an assert statement, if this many. */
@@ -68,7 +68,8 @@ export class Decontaminator {
     return [...found.values()];
   }
 
-  #addPiece(piece: string, { taskId, benchmark, entryPoint }: Problem): void {
+  #addPiece(piece: string, problem: Problem): void {
+    const { taskId, entryPoint } = problem;
     const words = wordsOf(piece);
     const length = Math.min(this.#n, words.length);
     if (length < Math.min(words[0] === 'assert' ? SHORTEST_ASSERT : SHORTEST_PIECE, this.#n)) return;
@@ -77,7 +78,7 @@ export class Decontaminator {
       this.#vocabulary.set(word, number);
       return number;
     });
-    const tested = benchmark === 'humaneval' ? 'candidate' : entryPoint.toLowerCase();
+    const tested = hasHumanEvalForm(problem) ? 'candidate' : entryPoint.toLowerCase();
     for (let start = 0; start + length <= words.length; start++) {
       const ngram = words.slice(start, start + length);
       if (!isTelling(ngram) && !(ngram.includes('assert') && ngram.includes(tested))) continue;
@@ -95,8 +96,9 @@ function addTo<Key, Value>(sets: Map<Key, Set<Value>>, key: Key, value: Value): 
 }
 
 /** What of a problem must not be trained on. A solution that continues its prompt is taken with it. */
-function piecesOf({ prompt, canonicalSolution, tests, benchmark }: Problem): string[] {
-  const texts = benchmark === 'humaneval' ? [prompt + canonicalSolution] : [prompt, canonicalSolution];
+function piecesOf(problem: Problem): string[] {
+  const { prompt, canonicalSolution, tests } = problem;
+  const texts = hasHumanEvalForm(problem) ? [prompt + canonicalSolution] : [prompt, canonicalSolution];
   return [...texts, ...tests];
 }
 

@@ -18,7 +18,7 @@ export function isHeldOutComposition(composition: functions.Composition): boolea
   return seededRandom(mixSeed('starter held out', key)).uniform() < HELD_OUT;
 }
 
-/** The problems: the same on every machine. Task ids are `HumanEval/0` … as the format has them. */
+/** The problems: the same on every machine. They are in media/starter-benchmark.jsonl too. */
 export function starterProblems(): Problem[] {
   const random = seededRandom(mixSeed('starter problems'));
   const problems: Problem[] = [];
@@ -72,8 +72,8 @@ function problemOf(
   const argument = { numbers: 'numbers', text: 'text', words: 'words', number: 'number' }[composition[0]!.step.from];
   const docstring = functions.docstring(functions.describe(random, composition), [{ name, ...example! }]);
   return {
-    taskId: `HumanEval/${number}`,
-    benchmark: 'humaneval',
+    taskId: `Starter/${number}`,
+    benchmark: 'starter',
     prompt: `def ${name}(${argument}):\n${docstring.join('\n')}\n`,
     entryPoint: name,
     canonicalSolution: referenceSolution(composition, argument),

@@ -103,6 +103,26 @@ describe('openModel', () => {
     await expect(fromGguf.weights.readRaw('model.norm.weight')).rejects.toThrow();
   });
 
+  it('opens a folder without weights for whoever draws them, known by its config', async () => {
+    const files = { 'config.json': tinyConfigJson(), 'tokenizer.json': tinyTokenizerJson() };
+    const directory = modelFolder('shape', files);
+    await expect(openModel(directory)).rejects.toThrow(/neither model\.safetensors nor/);
+    const whole = tinyFolder('with-weights', tinyTensors());
+    const model = await openModel(directory, { weightsOptional: true });
+    await using(whole, ({ config }) => {
+      expect(model.config).toEqual(config);
+    });
+    expect(model.weights.tensors.size).toBe(0);
+    const sha256 = createHash('sha256')
+      .update(readFileSync(join(directory, 'config.json')))
+      .digest('hex');
+    expect(await model.hash()).toBe(sha256);
+    await model.close();
+    const opened = await openModel(whole, { weightsOptional: true });
+    await expectValues(opened, tinyTensors());
+    await opened.close();
+  });
+
   it('reads Qwen2 with its biases and its own head, not interleaved', async () => {
     const tensors = tinyTensors({ biases: true, head: true });
     const gguf = write(folder, 'qwen.gguf', tinyGguf('qwen2', tensors));

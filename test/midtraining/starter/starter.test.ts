@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { builtInBenchmark } from '../../../src/catalog/builtIn.ts';
 import { loadBenchmark } from '../../../src/evaluation/benchmarks/index.ts';
 import { replaceJsonLines } from '../../../src/evaluation/jsonl.ts';
 import { CorpusReader } from '../../../src/midtraining/data/corpus.ts';
@@ -42,7 +43,8 @@ describe('the starter benchmark', () => {
     expect(new Set(problems.map(({ entryPoint }) => entryPoint)).size).toBe(150);
     const file = join(folder, 'benchmark.jsonl');
     await replaceJsonLines(file, problems.map(toRow));
-    expect((await loadBenchmark('humaneval', file)).problems).toEqual(problems);
+    expect((await loadBenchmark('starter', file)).problems).toEqual(problems);
+    expect((await loadBenchmark('starter', builtInBenchmark)).problems).toEqual(problems);
     expect(starterProblems()).toEqual(problems);
   });
 

@@ -1,0 +1,39 @@
+/**
+ * Makes the starter model in media/starter-model and its benchmark, media/starter-benchmark.jsonl, with nothing but this
+ * repository: a tokenizer from the starter corpus, then next-token prediction from random weights as
+ * starterModel.midtrain.json says. The architecture is media/starter-model/config.json. Resumes where it was stopped;
+ * .cache/starter-model keeps the run, whose events.jsonl has every loss.
+ *
+ *   node test/tools/starterModel.mjs
+ */
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { build } from 'esbuild';
+import { cli, root, run } from './setup.mjs';
+
+const model = join(root, 'media', 'starter-model');
+const training = join(root, '.cache', 'starter-model');
+const bundle = join(root, '.cache', 'tools', 'starterModel.mjs');
+
+await build({
+  entryPoints: [join(import.meta.dirname, 'starterModel.ts')],
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  outfile: bundle,
+  logLevel: 'error',
+});
+await node(join(root, 'esbuild.mjs'), '--production');
+await node(bundle, model, join(root, 'media', 'starter-benchmark.jsonl'));
+await node(cli, 'train', join(import.meta.dirname, 'starterModel.midtrain.json'), '--out', training);
+const exported = join(training, 'exports', 'float16');
+await node(cli, 'export', training, '--format', 'hf-f16', '--out', exported, '--overwrite');
+copyFileSync(join(exported, 'model.safetensors'), join(model, 'model.safetensors'));
+await node(cli, 'evaluate', '--model', 'starter:midtrain', '--benchmark', 'starter', '--yes');
+
+/** Runs a program of Node; ends with its status where it fails. */
+async function node(...args) {
+  const code = await run(process.execPath, args);
+  if (code !== 0) process.exit(code);
+}

@@ -39,7 +39,7 @@ export type Stretch = readonly [from: number, to: number];
 
 /** CSS pixels to the left of the drawn part, and to its right: the same in all charts, so that they stand under each other. */
 export const LEFT = 62;
-export const RIGHT = 14;
+export const RIGHT = 30;
 const FONT = 11;
 /** The types have them as enums that do not exist at run time. */
 /* eslint-disable @typescript-eslint/no-unsafe-enum-assignment */

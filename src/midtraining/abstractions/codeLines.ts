@@ -121,7 +121,7 @@ class Shape {
     for (const child of children) {
       if (child.type === 'comment') continue;
       if (isList || PARTS.test(child.type)) {
-        if (isList && child.isNamed && !child.type.endsWith("_clause")) this.statements[child.startPosition.row] = 1;
+        if (isList && child.isNamed && !child.type.endsWith('_clause')) this.statements[child.startPosition.row] = 1;
         if (child.type === 'block' && !isList) this.blocks[header ?? node.startPosition.row] = 1;
         this.visit(child);
       } else {
@@ -140,7 +140,6 @@ class Shape {
 const LISTS = new Set(['module', 'block', 'ERROR']);
 /** Nodes that statements or headers are parts of. */
 const PARTS = /^(?:block|ERROR|decorator|\w+_(?:clause|definition|statement))$/;
-const CLAUSE = /_clause$/;
 
 /** A node that ends at the beginning of a row does not use it. */
 function lastRow({ startPosition, endPosition: { row, column } }: Node): number {

@@ -87,7 +87,7 @@ const sampled = { temperature: 1, topP: 1, topK: 0, minP: 0 };
 const plain = (): Promise<Measured> =>
   measured(async () => {
     // Without ends, so that each has as many tokens as its rollout.
-    const endless = Object.create(tokenizer, { eosTokenIds: { value: [] } }) as typeof tokenizer;
+    const endless = createTokenizer({ ...source.tokenizer, eosTokenIds: [] });
     const requests = rollouts.map((rollout, i) => {
       const request = { ...sampled, id: `${i}`, prompt: promptOf(rollout.id), samples: [0], stop: [], seed: 1 };
       return { ...request, maxTokens: length(rollout) };

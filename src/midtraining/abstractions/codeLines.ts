@@ -121,7 +121,7 @@ class Shape {
     for (const child of children) {
       if (child.type === 'comment') continue;
       if (isList || PARTS.test(child.type)) {
-        if (isList && child.isNamed && !child.type.endsWith("_clause")) this.statements[child.startPosition.row] = 1;
+        if (isList && child.isNamed && !child.type.endsWith('_clause')) this.statements[child.startPosition.row] = 1;
         if (child.type === 'block' && !isList) this.blocks[header ?? node.startPosition.row] = 1;
         this.visit(child);
       } else {

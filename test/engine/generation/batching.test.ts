@@ -149,50 +149,54 @@ describe('extending places', () => {
     ['a small model', undefined, 'fp32'],
     ['a small model', undefined, 'int8'],
     ['SmolLM2', realModelPath, 'int8'],
-  ] as const)('%s, %s %s: logits to the bit whatever the others are fed', async (_, path, precision) => {
-    if (_ === 'SmolLM2' && path === undefined) return;
-    const from = path === undefined ? source : await openModel(path);
-    const vocabulary = from.config.vocabularySize;
-    await withDecoder(
-      6,
-      async (decoder) => {
-        const mine = await decoder.prefill(prompt(30));
-        const mates = [await decoder.prefill(prompt(3)), await decoder.prefill(prompt(70))];
-        const own = [[5, 6, 7], [8], [9, 10, 11, 12, 13], [14, 15, 16, 17, 18, 19, 20, 21, 22], [23]];
-        const logitsOf = async (
-          places: number,
-          place: number,
-          mate: (i: number) => number,
-        ): Promise<Float32Array[]> => {
-          const prefixes = Array.from({ length: places }, (_, i) => (i === place ? mine : mates[i % 2]!));
-          const lengths = prefixes.map(({ length }) => length);
-          decoder.cache.reserve(Math.max(...lengths) + 1, 0);
-          prefixes.forEach((prefix, i) => {
-            decoder.cache.load(i, prefix);
-          });
-          const rows: Float32Array[] = [];
-          for (const [turn, chunk] of own.entries()) {
-            const chunks = prefixes.map((_, i) => (i === place ? chunk : prompt(mate(turn + i))));
-            const at = chunks.slice(0, place).filter(({ length }) => length > 0).length;
-            const logits = await decoder.extend(chunks, lengths);
-            rows.push(logits.slice(at * vocabulary, (at + 1) * vocabulary));
-            chunks.forEach(({ length }, i) => (lengths[i]! += length));
+  ] as const)(
+    '%s, %s %s: logits to the bit whatever the others are fed',
+    async (_, path, precision) => {
+      if (_ === 'SmolLM2' && path === undefined) return;
+      const from = path === undefined ? source : await openModel(path);
+      const vocabulary = from.config.vocabularySize;
+      await withDecoder(
+        6,
+        async (decoder) => {
+          const mine = await decoder.prefill(prompt(30));
+          const mates = [await decoder.prefill(prompt(3)), await decoder.prefill(prompt(70))];
+          const own = [[5, 6, 7], [8], [9, 10, 11, 12, 13], [14, 15, 16, 17, 18, 19, 20, 21, 22], [23]];
+          const logitsOf = async (
+            places: number,
+            place: number,
+            mate: (i: number) => number,
+          ): Promise<Float32Array[]> => {
+            const prefixes = Array.from({ length: places }, (_, i) => (i === place ? mine : mates[i % 2]!));
+            const lengths = prefixes.map(({ length }) => length);
+            decoder.cache.reserve(Math.max(...lengths) + 1, 0);
+            prefixes.forEach((prefix, i) => {
+              decoder.cache.load(i, prefix);
+            });
+            const rows: Float32Array[] = [];
+            for (const [turn, chunk] of own.entries()) {
+              const chunks = prefixes.map((_, i) => (i === place ? chunk : prompt(mate(turn + i))));
+              const at = chunks.slice(0, place).filter(({ length }) => length > 0).length;
+              const logits = await decoder.extend(chunks, lengths);
+              rows.push(logits.slice(at * vocabulary, (at + 1) * vocabulary));
+              chunks.forEach(({ length }, i) => (lengths[i]! += length));
+            }
+            return rows;
+          };
+          const alone = await logitsOf(1, 0, () => 0);
+          for (const [places, place, mate] of [
+            [2, 1, () => 1],
+            [3, 0, () => 7],
+            [6, 4, (i: number) => i % 5],
+            [5, 2, (i: number) => 4 + (i % 3)],
+            [4, 3, () => 0],
+          ] as const) {
+            expect(await logitsOf(places, place, mate)).toEqual(alone);
           }
-          return rows;
-        };
-        const alone = await logitsOf(1, 0, () => 0);
-        for (const [places, place, mate] of [
-          [2, 1, () => 1],
-          [3, 0, () => 7],
-          [6, 4, (i: number) => i % 5],
-          [5, 2, (i: number) => 4 + (i % 3)],
-          [4, 3, () => 0],
-        ] as const) {
-          expect(await logitsOf(places, place, mate)).toEqual(alone);
-        }
-      },
-      { from, precision },
-    );
-    if (from !== source) await from.close();
-  });
+        },
+        { from, precision },
+      );
+      if (from !== source) await from.close();
+    },
+    300_000,
+  );
 });

@@ -14,37 +14,37 @@ module.exports = {
     never(
       'engine-is-the-bottom',
       '^src/engine',
-      '^src/(?!engine|errors)',
+      '^src/(?!engine|errors|files)',
       'engine knows nothing of Python, RA3 or VS Code',
     ),
     never(
       'evaluation-on-engine',
       '^src/evaluation',
-      '^src/(?!evaluation|engine|errors)',
+      '^src/(?!evaluation|engine|errors|files)',
       'evaluation knows nothing of runs or VS Code',
     ),
     never(
       'midtraining-on-evaluation',
       '^src/midtraining',
-      '^src/(?!midtraining|evaluation|engine|errors)',
+      '^src/(?!midtraining|evaluation|engine|errors|files)',
       'mid-training knows nothing of runs or VS Code',
     ),
     never(
       'catalog-knows-files',
       '^src/catalog',
-      '^src/(?!catalog|engine|evaluation|errors)',
+      '^src/(?!catalog|engine|evaluation|errors|files)',
       'catalog finds and fetches models and data sets',
     ),
     never(
       'runner-knows-no-ui',
       '^src/runner',
-      '^src/(?!runner|catalog|evaluation|midtraining|engine|errors)',
+      '^src/(?!runner|catalog|evaluation|midtraining|engine|errors|files)',
       'jobs run without a user interface',
     ),
     never(
       'client-knows-no-ui',
       '^src/client',
-      '^src/(?!client|runner|catalog|evaluation|engine|errors)',
+      '^src/(?!client|runner|catalog|evaluation|engine|errors|files)',
       'the client follows runs without a user interface',
     ),
     never(

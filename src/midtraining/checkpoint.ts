@@ -9,7 +9,7 @@
  * Knows nothing of how a step is done or of when a checkpoint is due.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
@@ -19,6 +19,7 @@ import { readSafetensorsHeader } from '../engine/weights/safetensors.ts';
 import { type WrittenFile, writeSafetensors } from '../engine/weights/safetensorsWriter.ts';
 import { WeightFile } from '../engine/weights/storage.ts';
 import { messageOf, UserError, whyNotWritten } from '../errors.ts';
+import { flushFolder } from '../files.ts';
 
 export const CHECKPOINT_FORMAT = 1;
 
@@ -259,15 +260,4 @@ function nameOf(step: number): string {
 
 function plain(identity: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return JSON.parse(JSON.stringify(identity)) as Record<string, unknown>;
-}
-
-/** So that the names in it are on the disk too. Windows knows no such thing. */
-async function flushFolder(folder: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

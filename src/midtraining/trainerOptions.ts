@@ -10,8 +10,8 @@ import type { RowOptions } from './data/trainingRows.ts';
 /** Tokens of a micro-batch: its activations are in memory at a time. */
 const MICRO_TOKENS = 2048;
 
-export function trainerOptions(config: TrainingConfig): TrainerOptions {
-  const { context, schedule, warmup, steps, floor, weightDecay, clip, threads } = config;
+export function trainerOptions(config: TrainingConfig): TrainerOptions & { readonly accumulates: boolean } {
+  const { context, schedule, warmup, steps, floor, weightDecay, clip, threads, checkpointing } = config;
   const rows = microRows(config);
   return {
     method: methodOf(config),
@@ -21,11 +21,13 @@ export function trainerOptions(config: TrainingConfig): TrainerOptions {
     schedule: { shape: schedule, peak: learningRateOf(config), warmup, total: steps, floor },
     clip,
     threads,
+    checkpointing,
     accumulates: rows < batchRows(config),
   };
 }
 
-function methodOf({ train, lora, seed }: TrainingConfig): TrainingMethod {
+/** What is trained. */
+export function methodOf({ train, lora, seed }: TrainingConfig): TrainingMethod {
   return train === 'full' ? { type: 'full' } : { type: 'lora', ...lora, seed };
 }
 

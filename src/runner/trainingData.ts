@@ -8,6 +8,8 @@ import type { ModelSource } from '../engine/model.ts';
 import type { Tokenizer } from '../engine/text/tokenizer.ts';
 import { BENCHMARKS, loadBenchmark } from '../evaluation/benchmarks/index.ts';
 import type { BenchmarkId, Problem } from '../evaluation/types.ts';
+import type { TrainingConfig } from '../midtraining/config.ts';
+import type { CorpusOptions } from '../midtraining/data/corpus.ts';
 import { prepareCorpus } from '../midtraining/data/prepare.ts';
 import { DEFAULT_LIMITS } from '../midtraining/data/snippets.ts';
 import { readSources } from '../midtraining/data/sources/source.ts';
@@ -29,18 +31,12 @@ export async function openCorpus(
   const name = createHash('sha256').update(JSON.stringify(definition.tokenizer)).digest('hex');
   if (!(await hasTokenStore(corpus))) {
     clock.enter('prepare');
-    const onlyStarter = config.data.every(({ kind }) => kind === 'starter');
     const { train, heldOut, report } = await prepareCorpus({
+      ...corpusOptions(config, tokenizer),
       folder: corpus,
       tokenizer: name,
       vocabularySize,
-      documents: (drops) => readSources(config.data, drops),
-      encode: (text) => tokenizer.encode(text, { addSpecialTokens: false, parseSpecial: false }),
-      limits: { ...DEFAULT_LIMITS, maxTokens: config.context - 1 },
-      seed: config.seed,
-      heldOutFraction: config.heldOut,
       benchmarks: await benchmarkProblems(tell),
-      nearDuplicateThreshold: onlyStarter ? null : 0.7,
       signal: control.signal,
     });
     const dropped = report.dropped
@@ -55,6 +51,19 @@ export async function openCorpus(
     tell({ type: 'note', level: 'info', text });
   }
   return openTokenStore(corpus, name);
+}
+
+/** How a config's data become snippets. */
+export function corpusOptions({ data, context, seed, heldOut }: TrainingConfig, tokenizer: Tokenizer): CorpusOptions {
+  const onlyStarter = data.every(({ kind }) => kind === 'starter');
+  return {
+    documents: (drops) => readSources(data, drops),
+    encode: (text) => tokenizer.encode(text, { addSpecialTokens: false, parseSpecial: false }),
+    limits: { ...DEFAULT_LIMITS, maxTokens: context - 1 },
+    seed,
+    heldOutFraction: heldOut,
+    nearDuplicateThreshold: onlyStarter ? null : 0.7,
+  };
 }
 
 /** What must not be trained on: the starter benchmark, and those that are on this machine. */

@@ -18,6 +18,7 @@ import { Checkpoints } from '../midtraining/checkpoint.ts';
 import type { TrainingConfig } from '../midtraining/config.ts';
 import type { TokenStore } from '../midtraining/data/tokenStore.ts';
 import { learningRateOf, rowOptions, trainerOptions } from '../midtraining/trainerOptions.ts';
+import { needRoom, roomFor } from './fit.ts';
 import { LiveModel } from './liveModel.ts';
 import { LiveSamples } from './liveSamples.ts';
 import { PhaseClock } from './phaseClock.ts';
@@ -41,6 +42,7 @@ export async function runTraining(work: TrainingWork): Promise<TrainingOutcome> 
   try {
     checkContext(config, source);
     huggingFaceConfig(source.config, source.tokenizer); // what cannot be written is not trained
+    await needRoom(source.config, config, await roomFor(folder));
     const tokenizer = createTokenizer(source.tokenizer);
     const programs =
       config.passAt1 === null || benchmark === null
@@ -99,8 +101,19 @@ async function checkIdentity(
   source: ModelSource,
   store: TokenStore,
 ): Promise<Record<string, unknown>> {
-  const { $schema, model, data, keep, checkpointInterval, evaluationTokens, passAt1, device, threads, ...decides } =
-    config;
+  const {
+    $schema,
+    model,
+    data,
+    keep,
+    checkpointInterval,
+    evaluationTokens,
+    passAt1,
+    device,
+    threads,
+    checkpointing,
+    ...decides
+  } = config;
   const { train, heldOut } = store.description;
   const identity = {
     ...decides,
@@ -122,7 +135,8 @@ async function checkIdentity(
   return written;
 }
 
-function checkContext({ context }: TrainingConfig, { config, path }: ModelSource): void {
+/** @throws UserError when the rows are longer than the model takes */
+export function checkContext({ context }: TrainingConfig, { config, path }: ModelSource): void {
   if (context <= config.contextLength) return;
   throw new UserError(
     `"context" is ${context} in the config, and ${path} takes at most ${config.contextLength} tokens. Set it lower.`,

@@ -36,7 +36,7 @@ const tinyModel: ModelConfig = {
 /** Writes the model's folder. @param change makes it another one, of another size @returns its path */
 export async function writeTinyModel(home: string, seed = 1, change: Partial<ModelConfig> = {}): Promise<string> {
   const config = { ...tinyModel, ...change };
-  const folder = join(home, `tiny-${seed}-${config.hiddenSize}`);
+  const folder = join(home, `tiny-${seed}`);
   mkdirSync(folder, { recursive: true });
   const weights = randomWeights(config, seed);
   await writeSafetensors(

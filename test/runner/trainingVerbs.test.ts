@@ -33,7 +33,7 @@ const notesOf = ({ state }: LiveRun): string => state.notes.map(({ text }) => te
 describe('release and sample', () => {
   it('give the memory back and show what the model writes, and the losses are as if nothing had been', async () => {
     const change = { hiddenSize: 256, layerCount: 6, headSize: 64, intermediateSize: 704 };
-    const large = await writeTinyModel(home, 1, change);
+    const large = await writeTinyModel(home, 7, change);
     const request = smallTraining(large, {
       heldOut: 0.3,
       steps: 8,

@@ -12,10 +12,28 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** The code of an error of the system, such as `ENOENT`; '' where it has none. */
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException | null)?.code ?? '';
+}
+
+/** Whether there is no such file, or no such folder on the way to it. */
+export function isMissing(error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR'].includes(codeOf(error));
+}
+
+const FULL: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space is left on the disk',
+  EDQUOT: 'the disk quota is used up',
+};
+
+/** What is full, for a person, where a write failed for want of room; null where it failed otherwise. */
+export function whatIsFull(error: unknown): string | null {
+  return FULL[codeOf(error)] ?? null;
+}
+
 /** Why a file could not be written, and what to do where that is plain; goes on from `… cannot be written: `. */
 export function whyNotWritten(error: unknown): string {
-  const code = (error as NodeJS.ErrnoException | null)?.code;
-  const full =
-    code === 'ENOSPC' ? 'no space is left on the disk' : code === 'EDQUOT' ? 'the disk quota is used up' : null;
+  const full = whatIsFull(error);
   return full === null ? messageOf(error) : `${full}. Make room and start again; what was kept before is safe`;
 }

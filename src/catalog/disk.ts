@@ -3,7 +3,7 @@
  */
 import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { messageOf, UserError } from '../errors.ts';
+import { messageOf, UserError, whatIsFull } from '../errors.ts';
 import { formatBytes } from './plan.ts';
 
 /** Left free beyond what is asked for, so that the rest of the system can go on writing. */
@@ -33,14 +33,15 @@ export async function checkSpace(folder: string, bytes: number, free = freeBytes
 
 /** A failed write as a user error that says what to do; anything else as it was. */
 export function explainWriteError(error: unknown, path: string): unknown {
-  const code = (error as NodeJS.ErrnoException | null)?.code;
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
+  const full = whatIsFull(error);
+  if (full !== null) {
     return new UserError(
-      `No space left while writing ${path}. What was fetched so far is kept: make room and run the same command again, ` +
+      `${path} cannot be written: ${full}. What was fetched so far is kept: make room and run the same command again, ` +
         'or set MIDTRAIN_HOME to a folder on a larger disk.',
       { cause: error },
     );
   }
+  const code = (error as NodeJS.ErrnoException | null)?.code;
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
     return new UserError(
       `Not allowed to write ${path} (${messageOf(error)}). Mend the folder's permissions, or set MIDTRAIN_HOME to a folder of your own.`,

@@ -9,6 +9,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { flushFolder } from '../engine/weights/writtenAside.ts';
 import { UserError } from '../errors.ts';
 import { checkSpace, explainWriteError, type freeBytes } from './disk.ts';
 import { defaultRetry, fetchPolitely, pause, reasonOf, retryDelay, type RetryOptions } from './http.ts';
@@ -115,7 +116,7 @@ async function fetchWhole(request: DownloadRequest, options: DownloadOptions, pa
     await part.handle.sync();
     await part.handle.close();
     await rename(path, request.path);
-    await syncFolder(dirname(request.path));
+    await flushFolder(dirname(request.path));
   } finally {
     await part.handle.close().catch(() => undefined);
   }
@@ -260,15 +261,4 @@ class Part {
 
 function freshHash({ checksum, size }: DownloadRequest): Hash {
   return checksum.algorithm === 'sha256' ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`);
-}
-
-/** Makes a rename survive a power cut. Windows has no such call and needs none. */
-async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

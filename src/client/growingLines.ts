@@ -6,6 +6,7 @@
 import type { Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { setImmediate as turn } from 'node:timers/promises';
+import { isMissing } from '../errors.ts';
 
 const CHUNK_BYTES = 128 * 1024;
 const LONGEST_LINE = 8 * 1024 * 1024;
@@ -113,7 +114,7 @@ async function ifThere<T extends FileHandle | Stats>(found: Promise<T>): Promise
   try {
     return await found;
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return null;
+    if (isMissing(error)) return null;
     throw error;
   }
 }

@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { constants, open } from 'node:fs/promises';
 import { UserError, whyNotWritten } from '../errors.ts';
+import { RETURNING_MEMORY } from '../runner/memory.ts';
 import { runPaths } from '../runner/runFolder.ts';
 
 export interface LaunchOptions {
@@ -34,7 +35,7 @@ export async function launchRunner(
       cwd: folder,
       detached: true,
       stdio: ['ignore', log.fd, log.fd],
-      env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
+      env: { ...process.env, ...RETURNING_MEMORY, ...env, ELECTRON_RUN_AS_NODE: '1' },
       windowsHide: true,
     });
     await new Promise<void>((resolve, reject) => {

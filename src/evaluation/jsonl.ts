@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { constants, type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { messageOf, UserError } from '../errors.ts';
+import { messageOf, UserError, whatIsFull } from '../errors.ts';
 
 const MEBIBYTE = 1024 * 1024;
 const NEWLINE = 0x0a;
@@ -374,13 +374,12 @@ function parses(bytes: Buffer): boolean {
 
 function cannotWrite(path: string, error: unknown): unknown {
   if (error instanceof UserError) return error;
-  const code = codeOf(error);
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    const what = code === 'ENOSPC' ? 'No space is left on the disk' : 'The disk quota is used up';
+  const full = whatIsFull(error);
+  if (full !== null) {
     return new UserError(
-      `${what}: a row could not be written to ${path}. The rows before it are safe; make room and start again, it goes on from there.`,
+      `A row could not be written to ${path}: ${full}. The rows before it are safe; make room and start again, it goes on from there.`,
     );
   }
-  if (code !== '') return new UserError(`${path}: cannot be written (${messageOf(error)}).`);
+  if (codeOf(error) !== '') return new UserError(`${path}: cannot be written (${messageOf(error)}).`);
   return error;
 }

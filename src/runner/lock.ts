@@ -7,7 +7,7 @@ import { link, lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { UserError, whyNotWritten } from '../errors.ts';
+import { isMissing, UserError, whyNotWritten } from '../errors.ts';
 import { processIdentity } from './processes.ts';
 
 /** Who holds a run, and how to reach it. */
@@ -98,7 +98,7 @@ export async function holderOf(folder: string): Promise<Holder | null> {
 /** Numbers of the locks there are, the highest last. */
 async function generations(folder: string): Promise<number[]> {
   const names = await readdir(folder).catch((error: unknown) => {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
+    if (isMissing(error)) return [];
     throw error;
   });
   return names

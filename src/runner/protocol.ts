@@ -28,6 +28,9 @@ export const PROTOCOL_VERSION = 1;
 /** No message is larger; whoever sends more is cut off. */
 export const MAX_MESSAGE_BYTES = 1024 * 1024;
 
+/** A connection that was closed handles for so long what had come before. */
+const DRAIN_MILLISECONDS = 50;
+
 const short = v.pipe(v.string(), v.maxLength(200));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
@@ -128,7 +131,10 @@ export function connectionOver(socket: Socket, onEnd: (reason: Error | null) => 
     end(error);
   });
   connection.onClose(() => {
-    end(null);
+    // Messages that came before the end wait in the connection's queue: the answer to a stop among them.
+    setTimeout(() => {
+      end(null);
+    }, DRAIN_MILLISECONDS);
   });
   connection.onUnhandledNotification(() => {
     end(new Error('a notification that nobody expects'));

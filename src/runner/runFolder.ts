@@ -15,7 +15,7 @@
 import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import * as v from 'valibot';
-import { UserError, whyNotWritten } from '../errors.ts';
+import { isMissing, UserError, whyNotWritten } from '../errors.ts';
 import { JsonLinesWriter } from '../evaluation/jsonl.ts';
 import { type EventBody, numberOf, parseEvent, type RunEvent } from './events.ts';
 import { trainingConfigSchema } from '../midtraining/config.ts';
@@ -137,7 +137,7 @@ export async function readDescription(folder: string): Promise<RunDescription> {
   try {
     content = await readFile(path, 'utf8');
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) {
+    if (isMissing(error)) {
       throw new NoRunError(`${folder} holds no run: there is no run.json in it.`);
     }
     throw new UserError(`${path} cannot be read: ${(error as Error).message}.`);
@@ -254,7 +254,7 @@ async function readRows(folder: string, begin: (size: number) => number): Promis
   try {
     file = await open(runPaths(folder).events, 'r');
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) {
+    if (isMissing(error)) {
       return { events: [], offset: 0, seq: 0 };
     }
     throw error;

@@ -38,7 +38,12 @@ export async function openCorpus(
       benchmarks: await benchmarkProblems(isGenerated(config) ? ['starter'] : BENCHMARK_IDS, tell),
       signal: control.signal,
     });
-    const dropped = report.dropped.map(({ meaning, count }) => `${count} ${meaning}`).join(', ');
+    const dropped = report.dropped
+      .map(
+        ({ meaning, count, examples: [first] }) =>
+          `${count} ${meaning} (${count === 1 ? '' : 'such as '}${first!.where})`,
+      )
+      .join(', ');
     const text =
       `Data: ${train.snippets} snippets of ${train.tokens} tokens to train on, ${heldOut.snippets} of ${heldOut.tokens} held out` +
       (dropped === '' ? '.' : `; left out: ${dropped}.`);

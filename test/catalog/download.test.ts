@@ -118,7 +118,9 @@ describe('download', () => {
   it.skipIf(process.platform !== 'linux')('says what a full disk means', async () => {
     await mkdir(dirname(request.path));
     await symlink('/dev/full', `${request.path}.${digest.slice(0, 12)}.part`);
-    await expect(download(request, quick)).rejects.toThrow(/No space left while writing .*run the same command again/);
+    await expect(download(request, quick)).rejects.toThrow(
+      /cannot be written: no space is left on the disk.*run the same command again/,
+    );
   });
 
   it.each([
@@ -160,7 +162,9 @@ describe('around it', () => {
     const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
     expect(explainWriteError(full, '/x/y')).toMatchObject({
       name: 'UserError',
-      message: expect.stringMatching(/No space left while writing \/x\/y.*is kept.*MIDTRAIN_HOME/) as string,
+      message: expect.stringMatching(
+        /\/x\/y cannot be written: no space is left on the disk.*is kept.*MIDTRAIN_HOME/,
+      ) as string,
     });
     const denied = Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES' });
     expect(explainWriteError(denied, '/x/y')).toBeInstanceOf(UserError);

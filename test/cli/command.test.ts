@@ -188,7 +188,7 @@ describe('midtrain train', () => {
     await expect(readFile(join(home, 'estimated-runs', '.activity'))).rejects.toThrow();
     expect(model).toBe(join(home, 'tiny-3'));
 
-    const wide = await writeTinyModel(home, 4, 1 << 20);
+    const wide = await writeTinyModel(home, 4, { contextLength: 1 << 20 });
     await writeFile(config, JSON.stringify({ ...smallConfig, model: wide, context: 1 << 20, batchTokens: 1 << 20 }));
     const refused = await midtrain(['train', config, '--out', join(home, 'too-large')], env);
     expect(refused.code).toBe(1);

@@ -233,7 +233,7 @@ describe('JsonLinesWriter', () => {
     });
     const error: unknown = await writer.append({ row: 2, text: 'x'.repeat(100) }).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(UserError);
-    expect((error as UserError).message).toMatch(/No space is left on the disk.*rows before it are safe/);
+    expect((error as UserError).message).toMatch(/no space is left on the disk.*rows before it are safe/);
     spy.mockRestore();
     expect((await read(path)).values).toEqual([{ row: 1 }]);
     await writer.append({ row: 3 });

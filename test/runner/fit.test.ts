@@ -59,7 +59,7 @@ describe('a training that does not fit', () => {
   });
 
   it('is refused before anything is prepared', async () => {
-    const model = await writeTinyModel(home, 5, 1 << 20);
+    const model = await writeTinyModel(home, 5, { contextLength: 1 << 20 });
     const folder = await createRun(store, smallTraining(model, { context: 1 << 20, batchTokens: 1 << 20 }));
     await expect(trainOn(folder, { signal })).rejects.toThrow(
       /of memory, and .* are free\. What fits: .*"context": \d+/,

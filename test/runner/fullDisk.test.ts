@@ -66,7 +66,7 @@ describe('a run on a full disk', () => {
     expect(await first.ended).not.toBe(0);
     const failed = await RunFollower.open(folder);
     expect(failed.state.status).toBe('failed');
-    expect(failed.state.error).toMatch(/No space is left on the disk.*are safe; make room and start again/);
+    expect(failed.state.error).toMatch(/no space is left on the disk.*are safe; make room and start again/);
     failed.close();
     const { samples, results } = runPaths(folder);
     const kept = rowsOf(samples);

@@ -33,19 +33,20 @@ const tinyModel: ModelConfig = {
   mlpBias: false,
 };
 
-/** Writes the model's folder. @returns its path */
-export async function writeTinyModel(home: string, seed = 1, contextLength = tinyModel.contextLength): Promise<string> {
+/** Writes the model's folder. @param change makes it another one, of another size @returns its path */
+export async function writeTinyModel(home: string, seed = 1, change: Partial<ModelConfig> = {}): Promise<string> {
+  const config = { ...tinyModel, ...change };
   const folder = join(home, `tiny-${seed}`);
   mkdirSync(folder, { recursive: true });
-  const weights = randomWeights(tinyModel, seed);
+  const weights = randomWeights(config, seed);
   await writeSafetensors(
     join(folder, 'model.safetensors'),
-    [...requiredTensors(tinyModel)].map(([name, shape]) => ({ name, shape, read: () => weights.readFloat32(name) })),
+    [...requiredTensors(config)].map(([name, shape]) => ({ name, shape, read: () => weights.readFloat32(name) })),
   );
   const write = (name: string, value: object): void => {
     writeFileSync(join(folder, name), JSON.stringify(value));
   };
-  write('config.json', huggingFaceConfig({ ...tinyModel, contextLength }, { eosTokenIds: [END] }));
+  write('config.json', huggingFaceConfig(config, { eosTokenIds: [END] }));
   write('tokenizer_config.json', { eos_token: '<|end|>' });
   write('tokenizer.json', {
     added_tokens: [{ id: END, content: '<|end|>', special: true, normalized: false }],

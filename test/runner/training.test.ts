@@ -6,7 +6,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
 import { launchRunner } from '../../src/client/launch.ts';
 import { RunFollower } from '../../src/client/runFollower.ts';
-import { seededRandom } from '../../src/engine/random.ts';
 import { DEFAULT_ADAMW, Trainer } from '../../src/engine/training/trainer.ts';
 import { openModel } from '../../src/engine/weights/open.ts';
 import { openTokenStore } from '../../src/midtraining/data/tokenStore.ts';
@@ -20,8 +19,6 @@ import type { TrainingOutcome } from '../../src/runner/types.ts';
 import { trainOn, workOn } from '../../src/runner/work.ts';
 import { bundleCommand, smallRequest, temporaryFolder, writeProblems } from './smallRun.ts';
 import { lossesOf, smallTraining, writeTinyModel } from './smallTraining.ts';
-
-const KILLS = 10;
 
 const home = temporaryFolder();
 const store = join(home, 'runs');
@@ -332,34 +329,6 @@ describe('the verbs on a live run', () => {
     });
     expect(next.steps).toBe(last[0] + 1);
     expect(rate).toBe(0.002);
-  });
-});
-
-describe(`${KILLS} kills of the runner`, () => {
-  it('at random moments, saving included, end with the undisturbed losses', async () => {
-    const command = bundleCommand();
-    const request = smallTraining(model, { steps: 80, checkpointInterval: 1, keep: 1, evaluationInterval: 3 });
-    const whole = await createRun(store, request);
-    await train(whole);
-    const folder = await createRun(store, request);
-    const lastStep = async (): Promise<number> => (await curveOf(folder)).at(-1)?.[0] ?? -1;
-    const random = seededRandom(3);
-    for (let kill = 0; kill < KILLS; kill++) {
-      const { pid, ended } = await launchRunner(folder, { command, env });
-      // The first ones while it starts and reads its data, the others some steps on: in a step, a saving, an evaluation.
-      if (kill < 3) await sleep(250 * (kill + random.uniform()));
-      else {
-        const to = (await lastStep()) + 1 + random.below(3);
-        while ((await lastStep()) < to) await sleep(5);
-        await sleep(60 * random.uniform());
-      }
-      process.kill(pid, 'SIGKILL');
-      await ended;
-    }
-    expect(await lastStep()).toBeLessThan(80);
-    const last = await launchRunner(folder, { command, env });
-    expect(await last.ended).toBe(0);
-    expect(await curveOf(folder)).toEqual(await curveOf(whole));
   });
 });
 

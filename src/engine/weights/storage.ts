@@ -6,7 +6,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { open, readFile, stat, type FileHandle } from 'node:fs/promises';
 import * as v from 'valibot';
-import { messageOf, UserError } from '../../errors.ts';
+import { isMissing, messageOf, UserError } from '../../errors.ts';
 import type { TensorType } from '../model.ts';
 
 /** Values and bytes of one storage block, as in ggml (`ggml-common.h`); a block of one value where nothing is quantised. */
@@ -187,7 +187,7 @@ async function regularFileSize(path: string): Promise<number> {
 /** What to tell the user when the system refuses a path. */
 export function unreadable(path: string, error: unknown): UserError {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code === 'ENOENT' || code === 'ENOTDIR') return new UserError(`There is no ${path}. Check the path.`);
+  if (isMissing(error)) return new UserError(`There is no ${path}. Check the path.`);
   if (code === 'EACCES' || code === 'EPERM') {
     return new UserError(`${path} may not be read by this user. Change its permissions.`);
   }

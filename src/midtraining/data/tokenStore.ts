@@ -15,7 +15,7 @@ import { access, type FileHandle, mkdir, open, readFile, rename, rm, writeFile }
 import { endianness } from 'node:os';
 import path from 'node:path';
 import * as v from 'valibot';
-import { messageOf, UserError } from '../../errors.ts';
+import { messageOf, UserError, whyNotWritten } from '../../errors.ts';
 
 export const STORE_FORMAT = 1;
 /** Tokens and lengths are gathered to writes of about this size. */
@@ -301,11 +301,6 @@ async function explained<T>(folder: string, work: () => Promise<T>): Promise<T> 
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
-    const full = code === 'ENOSPC' || code === 'EDQUOT';
-    throw new UserError(
-      full
-        ? `No space is left on the disk for the prepared corpus ${folder}. Make room and prepare it again.`
-        : `The prepared corpus ${folder} cannot be written (${messageOf(error)}).`,
-    );
+    throw new UserError(`The prepared corpus ${folder} cannot be written: ${whyNotWritten(error)}.`);
   }
 }

@@ -37,6 +37,8 @@ const Lora = v.strictObject({
   /** The update is scaled by alpha / rank. */
   alpha: v.optional(positive, 32),
   targets: v.optional(v.pipe(v.array(v.picklist(LINEAR_LAYERS)), v.minLength(1)), [...LINEAR_LAYERS]),
+  /** Precision of the frozen layers' products; null: int8 on the processor, fp32 on WebGPU. */
+  base: v.optional(v.nullable(v.picklist(['fp32', 'int8'])), null),
 });
 
 const Config = v.strictObject({

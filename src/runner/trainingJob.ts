@@ -440,7 +440,7 @@ function createTrainer(source: ModelSource, weights: TensorSource, config: Train
 }
 
 function methodOf({ train, lora, seed }: TrainingConfig): TrainingMethod {
-  return train === 'full' ? { type: 'full' } : { type: 'lora', ...lora, seed };
+  return train === 'full' ? { type: 'full' } : { type: 'lora', ...lora, base: lora.base ?? 'int8', seed };
 }
 
 function learningRateOf({ learningRate, train }: TrainingConfig): number {

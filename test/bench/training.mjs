@@ -41,7 +41,9 @@ const lora = {
   rank: 16,
   alpha: 32,
   targets: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
+  base: 'fp32',
 };
+const int8 = { ...lora, base: 'int8' };
 /** Rows and their tokens; 135m has the shape of SmolLM2-135M. */
 const tasks = {
   '7m': { config: llama(4096, 256, 688, 8, 4, 2), rows: 4, length: 512, lora: null },
@@ -50,6 +52,9 @@ const tasks = {
   '7m-lora': { config: llama(4096, 256, 688, 8, 4, 2), rows: 4, length: 512, lora },
   '35m-lora': { config: llama(8192, 512, 1376, 10, 8, 4), rows: 1, length: 512, lora },
   '135m-lora': { config: llama(49152, 576, 1536, 30, 9, 3), rows: 1, length: 512, lora },
+  '7m-int8': { config: llama(4096, 256, 688, 8, 4, 2), rows: 4, length: 512, lora: int8 },
+  '35m-int8': { config: llama(8192, 512, 1376, 10, 8, 4), rows: 1, length: 512, lora: int8 },
+  '135m-int8': { config: llama(49152, 576, 1536, 30, 9, 3), rows: 1, length: 512, lora: int8 },
 };
 
 const here = import.meta.dirname;

@@ -212,6 +212,33 @@ export function matMulNBits(
   });
 }
 
+/**
+ * Each row of x [rows, width] as 8-bit integers times a scale of its own, the largest magnitude / 127.
+ * @returns quantized uint8 [rows, width] with zero point 128, scale [rows, 1]
+ */
+export function quantizeRows(graph: Graph, x: Value): { quantized: Value; scale: Value } {
+  const [rows] = x.shape as [number, number];
+  const largest = reduceMax(graph, one(graph, 'Abs', [x], x.shape));
+  const scale = mul(graph, largest, graph.constant('float32', 1 / 127));
+  const zeroPoints = graph.constant('uint8', Array<number>(rows).fill(128));
+  const inputs = [x, reshape(graph, scale, [-1], [rows]), zeroPoints];
+  const attributes = { axis: 0 };
+  return {
+    quantized: graph.node('QuantizeLinear', inputs, [{ type: 'uint8', shape: x.shape }], { attributes })[0]!,
+    scale,
+  };
+}
+
+/**
+ * x uint8 [rows, in] with zero point 128 times int8 [in, out], whose columns have `scales` [out]: float32 [rows, out]. The
+ * kernels for unsigned times signed integers are the fast ones.
+ */
+export function matMulInteger(graph: Graph, x: Value, matrix: Value, scales: Value): Value {
+  const inputs = [x, matrix, graph.constant('float32', 1), scales, graph.constant('uint8', 128)];
+  const output = { type: 'float32', shape: matMulShape(x, matrix) } as const;
+  return graph.node('MatMulIntegerToFloat', inputs, [output], { domain: MICROSOFT })[0]!;
+}
+
 /** RMSNorm over the last axis. */
 export function rmsNorm(graph: Graph, x: Value, weight: Value, epsilon: number): Value {
   return one(graph, 'SimplifiedLayerNormalization', [x, weight], x.shape, {

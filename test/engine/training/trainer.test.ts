@@ -172,7 +172,7 @@ describe('Trainer', () => {
     await trainer.close();
     await expect(run.trainer({ length: 65 })).rejects.toThrow(/2 to 64 tokens/);
     await expect(run.trainer({ rows: 0 })).rejects.toThrow(UserError);
-    const lora = { type: 'lora', rank: 2, alpha: 4, targets: ['q_proj'], seed: 1 } as const;
+    const lora = { type: 'lora', rank: 2, alpha: 4, targets: ['q_proj'], base: 'fp32', seed: 1 } as const;
     await expect(run.trainer({ method: { ...lora, targets: [] } })).rejects.toThrow(/Choose among q_proj/);
     await expect(run.trainer({ method: { ...lora, rank: 0 } })).rejects.toThrow(/positive integer/);
   });

@@ -37,7 +37,7 @@ const Lora = v.strictObject({
   /** The update is scaled by alpha / rank. */
   alpha: v.optional(positive, 32),
   targets: v.optional(v.pipe(v.array(v.picklist(LINEAR_LAYERS)), v.minLength(1)), [...LINEAR_LAYERS]),
-  /** Precision of the frozen layers' products; null: int8 on the processor, fp32 on WebGPU. */
+  /** Precision of the frozen linear layers; null: int8 on the processor, fp32 on WebGPU, which has no int8. */
   base: v.optional(v.nullable(v.picklist(['fp32', 'int8'])), null),
 });
 
@@ -82,9 +82,9 @@ const Config = v.strictObject({
   checkpointInterval: v.optional(whole(1), 50),
   /** Checkpoints kept, the latest; the best one is kept beside them. */
   keep: v.optional(whole(1), 2),
-  /** Training runs on the processor so far. */
-  device: v.optional(v.picklist(['auto', 'cpu']), 'auto'),
-  /** Threads of ONNX Runtime; 0: chosen by it. */
+  /** `auto`: the processor, which is the device that was measured; `webgpu`: a GPU that keeps the state between steps. */
+  device: v.optional(v.picklist(['auto', 'cpu', 'webgpu']), 'auto'),
+  /** Threads of ONNX Runtime on the processor; 0: chosen by it. */
   threads: v.optional(whole(0), 0),
 });
 

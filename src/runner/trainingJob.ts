@@ -14,7 +14,7 @@ import { createTokenizer, type Tokenizer } from '../engine/text/tokenizer.ts';
 import { trainedTensor } from '../engine/training/merge.ts';
 import type { TrainingMethod } from '../engine/training/method.ts';
 import { randomWeights } from '../engine/training/randomWeights.ts';
-import { DEFAULT_ADAMW, type StepResult, Trainer } from '../engine/training/trainer.ts';
+import { DEFAULT_ADAMW, type StepResult, Trainer, type TrainingDevice } from '../engine/training/trainer.ts';
 import { writeHuggingFaceFolder } from '../engine/weights/huggingFaceFolder.ts';
 import { openModel } from '../engine/weights/open.ts';
 import { UserError } from '../errors.ts';
@@ -72,10 +72,15 @@ export async function runTraining(work: TrainingWork): Promise<TrainingOutcome> 
       const weights = config.initialWeights === 'random' ? randomWeights(source.config, config.seed) : source.weights;
       const trainer = await createTrainer(source, weights, config);
       try {
-        const device = `cpu, fp32, ${trainer.options.rows} × ${config.context} tokens at a time`;
+        const { method, rows } = trainer.options;
+        const precision = method.type === 'lora' && method.base === 'int8' ? 'fp32 on an int8 base' : 'fp32';
+        const device = `${deviceOf(config)}, ${precision}, ${rows} × ${config.context} tokens at a time`;
         tell({ type: 'engine', device });
         const description = await readDescription(folder);
-        await writeDescription(folder, { ...description, engine: { device: 'cpu', threads: config.threads } });
+        await writeDescription(folder, {
+          ...description,
+          engine: { device: deviceOf(config), threads: config.threads },
+        });
         const training = new Training(work, trainer, store, rowOptions(config, tokenizer), checkpoints, clock);
         await training.load();
         const finished = await training.run();
@@ -167,7 +172,7 @@ class Training {
     });
     const step = checkpoint?.trainer.step ?? 0;
     if (checkpoint !== null) {
-      this.#trainer.importState(checkpoint.trainer);
+      await this.#trainer.importState(checkpoint.trainer);
       this.#progress = checkpoint.progress;
       this.#rows = new TrainingRows(this.#store.train, this.#rowOptions, checkpoint.progress.position);
       this.#saved = step;
@@ -300,7 +305,7 @@ class Training {
     const trainer = this.#trainer;
     if (this.#saved === trainer.stepCount) return;
     this.#clock.enter('save');
-    await this.#checkpoints.save(trainer.viewState(), trainer.parameters, this.#progress);
+    await this.#checkpoints.save(await trainer.viewState(), trainer.parameters, this.#progress);
     this.#saved = trainer.stepCount;
   }
 
@@ -316,7 +321,7 @@ class Training {
     if (best === null) return;
     const text = `The held-out loss has not fallen for ${this.#config.patience} evaluations: it ends with the weights of step ${best}.`;
     this.#work.tell({ type: 'note', level: 'info', text });
-    this.#trainer.importState((await this.#checkpoints.read(best)).trainer);
+    await this.#trainer.importState((await this.#checkpoints.read(best)).trainer);
   }
 
   #diverged({ loss, learningRate }: StepResult): UserError {
@@ -406,6 +411,7 @@ async function checkIdentity(
   const { train, heldOut } = store.description;
   const identity = {
     ...decides,
+    lora: { ...config.lora, base: baseOf(config) },
     learningRate: learningRateOf(config),
     model: await source.hash(),
     train: train.sha256,
@@ -434,13 +440,23 @@ function createTrainer(source: ModelSource, weights: TensorSource, config: Train
     optimizer: { ...DEFAULT_ADAMW, weightDecay },
     schedule: { shape: schedule, peak: learningRateOf(config), warmup, total: steps, floor },
     clip,
+    device: deviceOf(config),
     threads,
     accumulates: rows < batchRows(config),
   });
 }
 
-function methodOf({ train, lora, seed }: TrainingConfig): TrainingMethod {
-  return train === 'full' ? { type: 'full' } : { type: 'lora', ...lora, base: lora.base ?? 'int8', seed };
+function methodOf(config: TrainingConfig): TrainingMethod {
+  const { train, lora, seed } = config;
+  return train === 'full' ? { type: 'full' } : { type: 'lora', ...lora, base: baseOf(config), seed };
+}
+
+function baseOf(config: TrainingConfig): 'fp32' | 'int8' {
+  return config.lora.base ?? (deviceOf(config) === 'cpu' ? 'int8' : 'fp32');
+}
+
+function deviceOf({ device }: TrainingConfig): TrainingDevice {
+  return device === 'auto' ? 'cpu' : device;
 }
 
 function learningRateOf({ learningRate, train }: TrainingConfig): number {
@@ -472,7 +488,7 @@ function checkContext({ context }: TrainingConfig, { config, path }: ModelSource
   );
 }
 
-function parameterOf(trainer: Trainer, name: string): Float32Array | undefined {
+async function parameterOf(trainer: Trainer, name: string): Promise<Float32Array | undefined> {
   return trainer.parameters.some((parameter) => parameter.name === name) ? trainer.parameter(name) : undefined;
 }
 

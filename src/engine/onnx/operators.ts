@@ -31,6 +31,10 @@ export function log(graph: Graph, x: Value): Value {
   return one(graph, 'Log', [x], x.shape);
 }
 
+export function sqrt(graph: Graph, x: Value): Value {
+  return one(graph, 'Sqrt', [x], x.shape);
+}
+
 export function sigmoid(graph: Graph, x: Value): Value {
   return one(graph, 'Sigmoid', [x], x.shape);
 }
@@ -51,12 +55,7 @@ export function rmsScale(graph: Graph, x: Value, width: number, epsilon: number)
     attributes: { keepdims: 1 },
   });
   const mean = mul(graph, squares, graph.constant('float32', 1 / width));
-  return one(
-    graph,
-    'Reciprocal',
-    [one(graph, 'Sqrt', [add(graph, mean, graph.constant('float32', epsilon))], shape)],
-    shape,
-  );
+  return one(graph, 'Reciprocal', [sqrt(graph, add(graph, mean, graph.constant('float32', epsilon)))], shape);
 }
 
 /** Over the last axis, which stays as size 1. */

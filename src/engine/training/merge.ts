@@ -13,14 +13,14 @@ export async function trainedTensor(
   name: string,
   base: TensorSource,
   method: TrainingMethod,
-  trained: (parameter: string) => Float32Array | undefined,
+  trained: (parameter: string) => Promise<Float32Array | undefined>,
 ): Promise<Float32Array> {
-  const own = trained(name);
+  const own = await trained(name);
   if (own !== undefined) return own;
   const values = await base.readFloat32(name);
   if (method.type === 'full') return values;
   const [nameA, nameB] = adapterNames(name.replace(/\.weight$/, ''));
-  const [a, b] = [trained(nameA), trained(nameB)];
+  const [a, b] = [await trained(nameA), await trained(nameB)];
   if (a === undefined || b === undefined) return values;
   return withAdapter(values, a, b, method.rank, method.alpha / method.rank);
 }

@@ -3,11 +3,13 @@
  * trainable parameter. Trainable parameters are inputs, frozen ones are part of the graph. Shapes are fixed: `rows` rows
  * of `length` tokens. Knows nothing of optimizers, of devices or of what the tokens are.
  */
+import * as ort from 'onnxruntime-node';
 import { rotaryTables } from '../generation/rope.ts';
 import type { ModelConfig, TensorSource } from '../model.ts';
 import { Graph, type ExternalData, type Value } from '../onnx/graph.ts';
 import { div, reshape, toInt64 } from '../onnx/operators.ts';
 import { requiredTensors } from '../weights/names.ts';
+import type { Batch } from './batch.ts';
 import { adapterNames, isInt8, trainableParameters, type TrainingMethod } from './method.ts';
 import { attention, attentionBlocks, type AttentionBlock } from './operators/attention.ts';
 import { crossEntropy } from './operators/crossEntropy.ts';
@@ -41,6 +43,20 @@ export const TRAINING = {
   /** The shape of the parameter. */
   gradient: (parameter: string) => `gradient:${parameter}`,
 } as const;
+
+/** The graph's inputs but the parameters. @param normalizer see `TRAINING` */
+export function batchFeeds(batch: Batch, normalizer: number): Record<string, ort.Tensor> {
+  const { rows, length } = batch;
+  const tokens = rows * length;
+  return {
+    [TRAINING.ids]: new ort.Tensor('int32', batch.ids, [tokens]),
+    [TRAINING.targets]: new ort.Tensor('int32', batch.targets, [tokens]),
+    [TRAINING.weights]: new ort.Tensor('float32', batch.weights, [tokens]),
+    [TRAINING.normalizer]: new ort.Tensor('float32', Float32Array.of(normalizer), []),
+    [TRAINING.segments]: new ort.Tensor('int32', batch.segments, [rows, length]),
+    [TRAINING.positions]: new ort.Tensor('int32', batch.positions, [rows, length]),
+  };
+}
 
 export interface TrainingGraphOptions {
   readonly rows: number;

@@ -73,7 +73,9 @@ export function openRun(name: (typeof trainingRuns)[number]): TrainingRun {
     options,
     trainer: async (changes = {}) => {
       const trainer = await Trainer.create(config, weights, { ...options, ...changes });
-      if (stored.lora) trainer.importState({ ...trainer.exportState(), parameters: decodeAll(stored.adapters) });
+      if (stored.lora) {
+        await trainer.importState({ ...(await trainer.exportState()), parameters: decodeAll(stored.adapters) });
+      }
       return trainer;
     },
   };

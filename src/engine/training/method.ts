@@ -19,8 +19,8 @@ export interface LoraMethod {
   readonly alpha: number;
   readonly targets: readonly LinearLayer[];
   /**
-   * How the frozen linear layers are held. `int8`: products with them run in 8 bits, forward and backward, at less than
-   * half of the time and half of the memory; of how exact that is, docs/log.md. On the CPU alone.
+   * How the frozen linear layers are held. `int8`: products with them run in 8 bits, forward and backward; a step takes two
+   * thirds of the time and memory, and how exact it is says docs/log.md. On the CPU alone.
    */
   readonly base: 'fp32' | 'int8';
   /** Of the adapters' first values. */

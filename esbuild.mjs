@@ -4,7 +4,7 @@
  *
  *     node esbuild.mjs [--production] [--watch] [--outdir=FOLDER]
  */
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
 import { build, context } from 'esbuild';
@@ -19,7 +19,7 @@ const entries = [
 ];
 
 /** Panels; each has a folder in src/webviews. */
-const webviews = ['results'];
+const webviews = ['results', 'run', 'configForm'];
 
 /** Python that is run as files. */
 const python = 'src/evaluation/executor/python';
@@ -40,6 +40,20 @@ function copyPython() {
   for (const name of existsSync(python) ? readdirSync(python) : []) {
     if (name.endsWith('.py')) cpSync(join(python, name), join(target, name));
   }
+}
+
+/** The JSON schema of run configs, by which editors complete, explain and check them. */
+async function writeSchema() {
+  const bundle = await build({
+    entryPoints: ['src/midtraining/configSchema.ts'],
+    bundle: true,
+    write: false,
+    format: 'esm',
+    platform: 'node',
+  });
+  const code = Buffer.from(bundle.outputFiles[0].contents).toString('base64');
+  const { trainingConfigJsonSchema } = await import(`data:text/javascript;base64,${code}`);
+  writeFileSync(join(outdir, 'midtrain.schema.json'), `${JSON.stringify(trainingConfigJsonSchema(), null, 2)}\n`);
 }
 
 const common = {
@@ -72,6 +86,7 @@ const programs = entries.map((entry) => ({
   platform: 'node',
   target: 'node20.19',
   external: ['onnxruntime-node', 'onnxruntime-common', 'vscode'],
+  alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' }, // its CommonJS form cannot be bundled
   // Modules that ask where they are: `import.meta.url` does not exist in CommonJS.
   define: { 'import.meta.url': 'importMetaUrl', 'import.meta.dirname': '__dirname' },
   banner: {
@@ -99,3 +114,4 @@ if (watch) {
   rmSync(outdir, { recursive: true, force: true });
   await Promise.all(options.map((one) => build(one)));
 }
+await writeSchema();

@@ -5,12 +5,25 @@ export const commands = {
   evaluate: 'midtrain.evaluate',
   evaluateHumanEval: 'midtrain.evaluateHumanEval',
   evaluateMbpp: 'midtrain.evaluateMbpp',
+  train: 'midtrain.train',
+  newConfig: 'midtrain.newConfig',
+  trainByConfig: 'midtrain.trainByConfig',
+  estimate: 'midtrain.estimate',
   runAgain: 'midtrain.runAgain',
   resume: 'midtrain.resume',
   pause: 'midtrain.pause',
   stop: 'midtrain.stop',
   openResults: 'midtrain.openResults',
+  openRun: 'midtrain.openRun',
+  pauseAndRelease: 'midtrain.pauseAndRelease',
+  stopAndSave: 'midtrain.stopAndSave',
+  saveCheckpoint: 'midtrain.saveCheckpoint',
+  sampleNow: 'midtrain.sampleNow',
+  setLearningRate: 'midtrain.setLearningRate',
+  setEvaluationInterval: 'midtrain.setEvaluationInterval',
+  exportMetrics: 'midtrain.exportMetrics',
   openRunFolder: 'midtrain.openRunFolder',
+  exportModel: 'midtrain.exportModel',
   removeRun: 'midtrain.removeRun',
   addModel: 'midtrain.addModel',
   getModel: 'midtrain.getModel',
@@ -30,7 +43,10 @@ export const views = {
   benchmarks: 'midtrain.benchmarks',
 } as const;
 
-export const panels = { results: 'midtrain.results' } as const;
+export const panels = { results: 'midtrain.results', run: 'midtrain.run' } as const;
+
+/** Other ways to look at a file. */
+export const editors = { configForm: 'midtrain.configForm' } as const;
 
 /** Under `midtrain.` in the settings. */
 export const settings = {

@@ -2,30 +2,26 @@
  * Activation: builds the parts in order, nothing else. Reading the runs goes on after it.
  */
 import * as vscode from 'vscode';
-import { isEvaluation } from './client/followedRun.ts';
-import { type CommandId, commands, settings } from './contributions.ts';
+import { settings } from './contributions.ts';
+import { activateConfigDiagnostics } from './features/configDiagnostics.ts';
+import { activateConfigForm } from './features/configForm.ts';
+import { activateConfigLenses } from './features/configLenses.ts';
 import { Midtrain } from './features/context.ts';
 import { activateBenchmarksTree } from './features/benchmarksTree.ts';
 import { activateEnvironment } from './features/environment.ts';
 import { activateEvaluate } from './features/evaluate.ts';
+import { activateExportModel } from './features/exportModel.ts';
 import { activateModelsTree } from './features/modelsTree.ts';
 import { activateNotices } from './features/notices.ts';
-import { ResultsPanels } from './features/resultsPanel.ts';
+import { resultsPanels } from './features/resultsPanel.ts';
 import { activateSampleDocuments } from './features/sampleDocuments.ts';
 import { activateRunCommands, runChosenBy } from './features/runCommands.ts';
+import { runPanels } from './features/runPanel.ts';
 import { activateRunsTree } from './features/runsTree.ts';
 import { section } from './features/settings.ts';
 import { activateStatusBar } from './features/statusBar.ts';
-import type { Action } from './webviews/results/messages.ts';
-
-/** Commands behind the buttons of a results panel. */
-const commandOf: Readonly<Record<Action, CommandId>> = {
-  pause: commands.pause,
-  resume: commands.resume,
-  stop: commands.stop,
-  runAgain: commands.runAgain,
-  openFolder: commands.openRunFolder,
-};
+import { activateTrain } from './features/train.ts';
+import { activateTrainingCommands } from './features/trainingCommands.ts';
 
 /** For the tests in a real VS Code. */
 export interface Exports {
@@ -47,28 +43,25 @@ export function activate(context: vscode.ExtensionContext): Exports {
   const log = vscode.window.createOutputChannel('Midtrain', { log: true });
   const midtrain = new Midtrain(context, log);
   context.subscriptions.push(log, midtrain);
-  const panels = new ResultsPanels({
-    extensionUri: context.extensionUri,
-    openRun: async (folder) => {
-      const run = await midtrain.runs.find(folder);
-      return run !== null && isEvaluation(run) ? run : null;
-    },
-    rerunProblem: (run, taskId) => {
-      void vscode.commands.executeCommand(commands.runAgain, run.folder, taskId);
-    },
-    act: (run, action) => {
-      void vscode.commands.executeCommand(commandOf[action], run.folder);
-    },
-  });
-  context.subscriptions.push(panels);
+  const results = resultsPanels(midtrain);
+  const trainings = runPanels(midtrain);
+  context.subscriptions.push(results, trainings);
   activateSampleDocuments(context);
   activateRunsTree(midtrain);
   activateModelsTree(midtrain);
   activateBenchmarksTree(midtrain);
   activateEvaluate(midtrain, runChosenBy(midtrain));
   activateRunCommands(midtrain, (run) => {
-    panels.show(run);
+    results.show(run);
   });
+  activateTrainingCommands(midtrain, (run) => {
+    trainings.show(run);
+  });
+  activateTrain(midtrain);
+  activateConfigDiagnostics(context);
+  activateConfigLenses(midtrain);
+  activateConfigForm(midtrain);
+  activateExportModel(midtrain, runChosenBy(midtrain));
   activateEnvironment(midtrain);
   activateStatusBar(midtrain);
   activateNotices(midtrain);

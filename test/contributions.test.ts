@@ -3,7 +3,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import packageJson from '../package.json' with { type: 'json' };
-import { commands, contextKeys, items, panels, settings, viewContainer, views } from '../src/contributions.ts';
+import { commands, contextKeys, editors, items, panels, settings, viewContainer, views } from '../src/contributions.ts';
+import { ENDING } from '../src/midtraining/config.ts';
 
 const root = join(import.meta.dirname, '..');
 const { contributes, capabilities, activationEvents } = packageJson;
@@ -107,6 +108,7 @@ const rows: Readonly<Record<string, readonly string[]>> = {
     items.unreadable,
     `${items.training} ${items.live} ${items.running}`,
     `${items.training} ${items.resumable}`,
+    `${items.training} ${items.live}`,
   ],
   [views.models]: [items.model, items.modelAbsent, items.modelNamed],
   [views.benchmarks]: [items.benchmark, items.benchmarkAbsent],
@@ -147,7 +149,11 @@ describe('commands', () => {
     );
     const { evaluate, evaluateHumanEval, evaluateMbpp, runAgain, resume, getModel, getBenchmark, checkEnvironment } =
       commands;
+    const { train, trainByConfig, estimate } = commands;
     for (const id of [
+      train,
+      trainByConfig,
+      estimate,
       evaluate,
       evaluateHumanEval,
       evaluateMbpp,
@@ -211,6 +217,17 @@ describe('views', () => {
   });
 });
 
+describe('run configs', () => {
+  it('have their schema and their form by their ending', () => {
+    expect(contributes.jsonValidation).toEqual([{ fileMatch: `*${ENDING}`, url: './dist/midtrain.schema.json' }]);
+    expect(contributes.customEditors.map(({ viewType }) => viewType)).toEqual(Object.values(editors));
+    for (const { selector, priority } of contributes.customEditors) {
+      expect(selector).toEqual([{ filenamePattern: `*${ENDING}` }]);
+      expect(priority).toBe('option');
+    }
+  });
+});
+
 describe('when clauses', () => {
   it('can be read by the editor and name only keys and rows that there are', () => {
     const known = ['view', 'viewItem', 'isWorkspaceTrusted', ...Object.values(contextKeys)];
@@ -232,27 +249,35 @@ describe('when clauses', () => {
 
   it('give each row the commands that fit it', () => {
     const { pause, resume, stop, openResults, openRunFolder, runAgain, removeRun } = commands;
-    const [over, running, paused, resumable, unreadable, training, trainable] = rows[views.runs]!;
+    const { openRun, stopAndSave, pauseAndRelease, saveCheckpoint, sampleNow, exportMetrics } = commands;
+    const { setLearningRate, setEvaluationInterval } = commands;
+    const [over, running, paused, resumable, unreadable, training, trainable, beginning] = rows[views.runs]!;
     const inline = (row: string | undefined): string[] => menuOf(views.runs, row!, true);
     expect(inline(over)).toEqual([openResults]);
     expect(inline(running)).toEqual([openResults, pause, stop].sort());
     expect(inline(paused)).toEqual([openResults, resume, stop].sort());
     expect(inline(resumable)).toEqual([openResults, resume].sort());
     expect(inline(unreadable)).toEqual([]);
-    expect(inline(training)).toEqual([pause, stop].sort());
-    expect(inline(trainable)).toEqual([resume]);
+    // What may be lost by a stop is asked for in the menu, not by a press.
+    expect(inline(training)).toEqual([openRun, pause, stopAndSave].sort());
+    expect(inline(beginning)).toEqual([openRun, stop].sort());
+    expect(inline(trainable)).toEqual([openRun, resume].sort());
     const more = (row: string | undefined): string[] => menuOf(views.runs, row!, false);
     expect(more(over)).toEqual([openResults, openRunFolder, removeRun, runAgain].sort());
     expect(more(running)).toEqual([openResults, openRunFolder, runAgain].sort());
     expect(more(resumable)).toEqual(more(over));
     expect(more(unreadable)).toEqual([openRunFolder, removeRun]);
+    const verbs = [stop, saveCheckpoint, sampleNow, setLearningRate, setEvaluationInterval];
+    const ofTraining = [openRun, openRunFolder, exportMetrics];
+    expect(more(training)).toEqual([...ofTraining, ...verbs, pauseAndRelease].sort());
+    expect(more(trainable)).toEqual([...ofTraining, removeRun].sort());
 
-    const { evaluate, evaluateHumanEval, evaluateMbpp, getModel, removeModel, getBenchmark, removeBenchmark } =
+    const { evaluate, evaluateHumanEval, evaluateMbpp, train, getModel, removeModel, getBenchmark, removeBenchmark } =
       commands;
     const models = (row: string): string[] => [...menuOf(views.models, row, true), ...menuOf(views.models, row, false)];
-    expect(models(items.model)).toEqual([evaluate, evaluateHumanEval, evaluateMbpp, removeModel]);
-    expect(models(items.modelNamed)).toEqual([evaluate, evaluateHumanEval, evaluateMbpp, removeModel]);
-    expect(models(items.modelAbsent)).toEqual([evaluate, getModel, evaluateHumanEval, evaluateMbpp]);
+    expect(models(items.model)).toEqual([evaluate, evaluateHumanEval, evaluateMbpp, removeModel, train]);
+    expect(models(items.modelNamed)).toEqual([evaluate, evaluateHumanEval, evaluateMbpp, removeModel, train]);
+    expect(models(items.modelAbsent)).toEqual([evaluate, getModel, evaluateHumanEval, evaluateMbpp, train]);
     expect(menuOf(views.benchmarks, items.benchmark, false)).toEqual([removeBenchmark]);
     expect(menuOf(views.benchmarks, items.benchmarkAbsent, true)).toEqual([getBenchmark]);
   });

@@ -81,6 +81,15 @@ export async function resolveModel(spec: string, options: ResolveOptions = {}): 
   return resolveHub(spec, id, home, options);
 }
 
+/** What a file in `folder` names as its model: a path from there where there is something, else as it is. */
+export async function specIn(folder: string, model: string): Promise<string> {
+  const path = resolve(folder, model);
+  return stat(path).then(
+    () => path,
+    () => model,
+  );
+}
+
 export interface CachedModel {
   /** What to write after `--model`. */
   readonly spec: string;

@@ -5,8 +5,10 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { UserError } from '../errors.ts';
+import { addControl } from './commands/control.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEvaluate } from './commands/evaluate.ts';
+import { addExport } from './commands/export.ts';
 import { addModels } from './commands/models.ts';
 import { addRunner } from './commands/runner.ts';
 import { addSample } from './commands/sample.ts';
@@ -37,7 +39,8 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitCode>
     .showHelpAfterError('("midtrain help" lists the commands, "midtrain help COMMAND" its options)')
     .addHelpText('after', `\n${exitCodesHelp}`)
     .exitOverride();
-  for (const add of [addEvaluate, addTrain, addScore, addSample, addModels, addDoctor, addRunner]) add(program, run);
+  const runs = [addEvaluate, addTrain, addControl, addExport];
+  for (const add of [...runs, addScore, addSample, addModels, addDoctor, addRunner]) add(program, run);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

@@ -2,7 +2,7 @@
  * A run as whoever watches it sees it: what was asked for and how it stands, told again whenever that changes.
  * The Runs tree, the status bar and the panels all draw from this. Knows nothing of VS Code.
  */
-import type { EvaluationDescription, RunDescription } from '../runner/runFolder.ts';
+import type { EvaluationDescription, RunDescription, TrainingDescription } from '../runner/runFolder.ts';
 import type { RunState } from '../runner/state.ts';
 
 export interface FollowedRun {
@@ -19,6 +19,15 @@ export interface FollowedEvaluation extends FollowedRun {
   readonly description: EvaluationDescription;
 }
 
+/** A training, the kind of run that has curves. */
+export interface FollowedTraining extends FollowedRun {
+  readonly description: TrainingDescription;
+}
+
 export function isEvaluation<Run extends FollowedRun>(run: Run): run is Run & FollowedEvaluation {
   return run.description.kind === 'evaluation';
+}
+
+export function isTraining<Run extends FollowedRun>(run: Run): run is Run & FollowedTraining {
+  return run.description.kind === 'training';
 }

@@ -41,6 +41,8 @@ const ANSWER_MILLISECONDS = 60_000;
 export interface FollowerOptions {
   /** How long a runner is waited for. */
   readonly answerMilliseconds?: number;
+  /** Who asks, in the run's events. */
+  readonly client?: 'vscode' | 'terminal';
 }
 
 /** What the connection itself answers when it has ended. */
@@ -60,6 +62,7 @@ export class RunFollower implements FollowedRun {
   /** Byte of the events file that was read up to. */
   #offset: number;
   readonly #answerMilliseconds: number;
+  readonly #client: string;
   #connection: MessageConnection | null = null;
   #attaching: Promise<void> | null = null;
   #closed = false;
@@ -70,13 +73,14 @@ export class RunFollower implements FollowedRun {
     folder: string,
     description: RunDescription,
     { events, offset }: EventsRead,
-    { answerMilliseconds = ANSWER_MILLISECONDS }: FollowerOptions,
+    { answerMilliseconds = ANSWER_MILLISECONDS, client = 'vscode' }: FollowerOptions,
   ) {
     this.folder = folder;
     this.#description = description;
     this.#state = stateOf(events);
     this.#offset = offset;
     this.#answerMilliseconds = answerMilliseconds;
+    this.#client = client;
   }
 
   /**
@@ -202,7 +206,7 @@ export class RunFollower implements FollowedRun {
         if (event !== null) this.#add(event);
       });
       connection.listen();
-      const hello = { protocol: PROTOCOL_VERSION, token: holder.token, client: 'vscode' };
+      const hello = { protocol: PROTOCOL_VERSION, token: holder.token, client: this.#client };
       const { run } = v.parse(
         initializedSchema,
         await untilOver(this.#ask(connection, methods.initialize, hello), end),

@@ -91,6 +91,8 @@ export interface TokenizerDefinition {
   readonly addBos: boolean;
   /** Generation stops at any of these ids. */
   readonly eosTokenIds: readonly number[];
+  /** What the GGUF file that it came from says of it under `tokenizer.`. */
+  readonly gguf?: ReadonlyMap<string, unknown>;
 }
 
 /** A model opened for reading. `close` releases its files. */

@@ -4,14 +4,13 @@
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { launchRunner } from '../client/launch.ts';
-import { isEvaluation } from '../client/followedRun.ts';
 import type { RunFollower } from '../client/runFollower.ts';
 import { RunList } from '../client/runList.ts';
 import type { CommandId } from '../contributions.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { createRun } from '../runner/store.ts';
 import { canResume } from '../runner/state.ts';
-import type { EvaluationRequest } from '../runner/types.ts';
+import type { RunRequest } from '../runner/types.ts';
 import { environmentOf, readSettings } from './settings.ts';
 
 interface Launched {
@@ -55,7 +54,7 @@ export class Midtrain implements vscode.Disposable {
   }
 
   /** Makes a run and starts it. It is in the list before this settles, and shows itself if it does not start. */
-  async start(request: EvaluationRequest): Promise<RunFollower> {
+  async start(request: RunRequest): Promise<RunFollower> {
     const folder = await createRun(this.#runs.store, request);
     const run = await this.#runs.find(folder);
     if (run === null) throw new UserError(`${folder} was removed while the run was to start.`);
@@ -78,7 +77,7 @@ export class Midtrain implements vscode.Disposable {
   async stop(run: RunFollower): Promise<void> {
     const { pid } = this.#processes.get(run.folder) ?? {};
     if (pid !== undefined && this.isStarting(run)) process.kill(pid, 'SIGTERM');
-    else await run.control(isEvaluation(run) ? 'stop' : 'stop-and-save');
+    else await run.control('stop');
   }
 
   /** Starts a process on a run that has none. @throws UserError when it cannot be started */

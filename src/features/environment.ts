@@ -8,6 +8,7 @@ import { UserError } from '../errors.ts';
 import { commands } from '../contributions.ts';
 import { type Midtrain, register } from './context.ts';
 import { environmentOf, readSettings } from './settings.ts';
+import { TextPage } from './textPage.ts';
 
 /** As `midtrain doctor --json` says it. */
 export interface Finding {
@@ -19,14 +20,14 @@ export interface Finding {
 }
 
 export function activateEnvironment(midtrain: Midtrain): void {
-  const page = new EnvironmentPage();
-  midtrain.extension.subscriptions.push(vscode.workspace.registerTextDocumentContentProvider(scheme, page));
+  const page = new TextPage('midtrain-environment', 'Midtrain Environment');
+  midtrain.extension.subscriptions.push(page);
   register(midtrain, commands.checkEnvironment, async () => {
     const findings = await vscode.window.withProgress(
       { location: vscode.ProgressLocation.Notification, title: 'Midtrain: looking at this machine…' },
       () => readFindings(midtrain),
     );
-    await page.show(findings);
+    await page.show(environmentText(findings));
     const missing = findings.filter(({ status }) => status === 'missing');
     if (missing.length === 0) void vscode.window.showInformationMessage('Midtrain: everything it needs is here.');
     else {
@@ -34,25 +35,6 @@ export function activateEnvironment(midtrain: Midtrain): void {
       void vscode.window.showWarningMessage(`Midtrain: ${topic} is missing. ${mend}`);
     }
   });
-}
-
-const scheme = 'midtrain-environment';
-
-class EnvironmentPage implements vscode.TextDocumentContentProvider {
-  readonly #uri = vscode.Uri.from({ scheme, path: 'Midtrain Environment' });
-  readonly #changed = new vscode.EventEmitter<vscode.Uri>();
-  readonly onDidChange = this.#changed.event;
-  #text = '';
-
-  provideTextDocumentContent(): string {
-    return this.#text;
-  }
-
-  async show(findings: readonly Finding[]): Promise<void> {
-    this.#text = environmentText(findings);
-    this.#changed.fire(this.#uri);
-    await vscode.window.showTextDocument(this.#uri, { preview: true });
-  }
 }
 
 /** A line for each finding, and below it what to do about it. What is missing comes first. */

@@ -10,7 +10,7 @@ import { UserError } from '../errors.ts';
 import { BENCHMARKS } from '../evaluation/benchmarks/index.ts';
 import { protocolsOf } from '../evaluation/protocols.ts';
 import type { BenchmarkId } from '../evaluation/types.ts';
-import type { EvaluationRequest } from '../runner/types.ts';
+import { type EvaluationRequest, runsPrograms } from '../runner/types.ts';
 import { addModel } from './addModel.ts';
 import { findData, findModel, type KnownModel, knownModels } from './catalog.ts';
 import { type Midtrain, register } from './context.ts';
@@ -71,7 +71,7 @@ export function activateEvaluate(midtrain: Midtrain, chosen: (argument: unknown)
       await run.control('resume');
       return;
     }
-    if (isEvaluation(run)) await needProgramConsent(midtrain);
+    if (runsPrograms(run.description.request)) await needProgramConsent(midtrain);
     await midtrain.launch(run);
   });
 }

@@ -19,7 +19,7 @@ export function activateNotices(midtrain: Midtrain): void {
         const before = seen.get(folder);
         seen.set(folder, state.status);
         if (before === undefined || isOver(before) || !isOver(state.status)) continue;
-        const open = isEvaluation(run) ? RESULTS : FOLDER;
+        const open = isEvaluation(run) ? RESULTS : RUN;
         void tell(folder, state.status, runTitle(description), runFigures(state), state.error, open);
       }
     }),
@@ -33,7 +33,7 @@ function isOver(status: RunStatus): boolean {
 
 /** What there is to look at of a run: buttons with their commands. */
 const RESULTS = { title: 'Open Results', command: commands.openResults };
-const FOLDER = { title: 'Open Folder', command: commands.openRunFolder };
+const RUN = { title: 'Open Run', command: commands.openRun };
 
 async function tell(
   folder: string,
@@ -41,7 +41,7 @@ async function tell(
   title: string,
   figures: string,
   error: string,
-  { title: open, command }: typeof RESULTS | typeof FOLDER,
+  { title: open, command }: typeof RESULTS | typeof RUN,
 ): Promise<void> {
   const { notices } = readSettings();
   if (notices === 'none') return;

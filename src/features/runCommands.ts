@@ -40,7 +40,7 @@ export function activateRunCommands(midtrain: Midtrain, showResults: ShowResults
   });
   register(midtrain, commands.openResults, async (argument?: unknown) => {
     const run = chosen(argument) ?? (await askRun(midtrain, 'Open the results of which run?', isEvaluation));
-    if (!isEvaluation(run)) throw new UserError('A training has no results to open. Its folder has what came of it.');
+    if (!isEvaluation(run)) throw new UserError('A training has curves and no results: open the run.');
     showResults(run);
   });
   register(midtrain, commands.openRunFolder, async (argument?: unknown) => {

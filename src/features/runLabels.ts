@@ -6,6 +6,8 @@ import type { Phase } from '../runner/events.ts';
 import type { RunDescription } from '../runner/runFolder.ts';
 import { isLive, type RunState } from '../runner/state.ts';
 
+export { duration } from '../webviews/duration.ts';
+
 /** `SmolLM2-135M-Instruct on HumanEval`, with the task where it is only one; `style: SmolLM2-135M-Instruct` of a training. */
 export function runTitle(description: RunDescription): string {
   const { label } = description.request.model;
@@ -83,14 +85,6 @@ export function soFar({ progress }: RunState): string {
 
 export function percent(fraction: number): string {
   return `${(100 * fraction).toFixed(1)} %`;
-}
-
-/** `3 s`, `4 min`, `2 h 5 min`. */
-export function duration(milliseconds: number): string {
-  const seconds = Math.max(0, Math.round(milliseconds / 1000));
-  if (seconds < 100) return `${seconds} s`;
-  const minutes = Math.round(seconds / 60);
-  return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 /** Samples a second and the milliseconds left, from this launch's own work; null before that can be told. */

@@ -104,7 +104,9 @@ function runItem(midtrain: Midtrain, run: RunFollower): vscode.TreeItem {
   item.accessibilityInformation = {
     label: spoken(runTitle(description), runVariant(description), state.status === 'finished' && 'finished', figures),
   };
-  if (isEvaluation(run)) item.command = { command: commands.openResults, title: 'Open Results', arguments: [run] };
+  item.command = isEvaluation(run)
+    ? { command: commands.openResults, title: 'Open Results', arguments: [run] }
+    : { command: commands.openRun, title: 'Open Run', arguments: [run] };
   return item;
 }
 

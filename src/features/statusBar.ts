@@ -2,6 +2,7 @@
  * How the latest run at work stands, in the status bar, and the progress bar of the Runs view. Goes away with the run.
  */
 import * as vscode from 'vscode';
+import { isEvaluation } from '../client/followedRun.ts';
 import type { RunFollower } from '../client/runFollower.ts';
 import { commands, settings, views } from '../contributions.ts';
 import { BENCHMARKS } from '../evaluation/benchmarks/index.ts';
@@ -19,8 +20,11 @@ export function activateStatusBar(midtrain: Midtrain): void {
     if (run === undefined || !readSettings().statusBar) item.hide();
     else {
       item.text = statusText(run, Date.now());
-      item.tooltip = `${runTitle(run.description)}${run.state.device === null ? '' : `\n${run.state.device}`}\nOpen the results`;
-      item.command = { command: commands.openResults, title: 'Open Results', arguments: [run.folder] };
+      const [title, command] = isEvaluation(run)
+        ? ['Open the results', commands.openResults]
+        : ['Open the run', commands.openRun];
+      item.tooltip = `${runTitle(run.description)}${run.state.device === null ? '' : `\n${run.state.device}`}\n${title}`;
+      item.command = { command, title, arguments: [run.folder] };
       item.accessibilityInformation = { label: `Midtrain: ${plain(item.text)}`, role: 'button' };
       item.show();
     }

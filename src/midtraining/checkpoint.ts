@@ -9,7 +9,7 @@
  * Knows nothing of how a step is done or of when a checkpoint is due.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
@@ -18,6 +18,7 @@ import type { TrainerState } from '../engine/training/trainer.ts';
 import { readSafetensorsHeader } from '../engine/weights/safetensors.ts';
 import { type WrittenFile, writeSafetensors } from '../engine/weights/safetensorsWriter.ts';
 import { WeightFile } from '../engine/weights/storage.ts';
+import { flushFolder } from '../engine/weights/writtenAside.ts';
 import { messageOf, UserError, whyNotWritten } from '../errors.ts';
 
 export const CHECKPOINT_FORMAT = 1;
@@ -88,12 +89,8 @@ export class Checkpoints {
   }
 
   /** Steps of those there are, whole or not, the latest first. */
-  async steps(): Promise<number[]> {
-    const names = await readdir(this.folder).catch(() => []);
-    return names
-      .flatMap((name) => NAME.exec(name)?.[1] ?? [])
-      .map((digits) => Number(digits))
-      .sort((a, b) => b - a);
+  steps(): Promise<number[]> {
+    return checkpointSteps(this.folder);
   }
 
   /** Keeps this state, then lets go of older ones. @throws UserError when it cannot be written; older ones are as they were */
@@ -158,18 +155,13 @@ export class Checkpoints {
   }
 
   /** The one with the lowest held-out loss, or null. */
-  async best(): Promise<number | null> {
-    let best: { step: number; loss: number } | null = null;
-    for (const step of await this.steps()) {
-      const loss = (await this.#readState(step).catch(() => null))?.progress.heldOutLoss ?? null;
-      if (loss !== null && (best === null || loss < best.loss)) best = { step, loss };
-    }
-    return best?.step ?? null;
+  best(): Promise<number | null> {
+    return bestCheckpoint(this.folder);
   }
 
   /** @throws UserError when it is cut, broken, or of another run */
   async read(step: number): Promise<Checkpoint> {
-    const { learningRate, progress, identity, files } = await this.#readState(step);
+    const { learningRate, progress, identity, files } = await readState(this.folder, step);
     const differs = Object.keys({ ...identity, ...this.#identity }).filter(
       (key) => !isDeepStrictEqual(identity[key], this.#identity[key]),
     );
@@ -193,42 +185,11 @@ export class Checkpoints {
     };
   }
 
-  async #readState(step: number): Promise<State> {
-    const path = join(this.folder, nameOf(step), 'state.json');
-    let value: unknown;
-    try {
-      value = JSON.parse(await readFile(path, 'utf8'));
-    } catch (error) {
-      throw new UserError(`The checkpoint of step ${step} is cut: ${path} cannot be read (${messageOf(error)}).`);
-    }
-    const parsed = v.safeParse(State, value);
-    if (parsed.success && parsed.output.step === step) return parsed.output;
-    const what = parsed.success ? `step ${parsed.output.step}` : parsed.issues[0].message;
-    throw new UserError(
-      `The checkpoint of step ${step} is broken or of another version: ${path} says otherwise (${what}).`,
-    );
-  }
-
   async #readFile(step: number, name: 'model' | 'optimizer', written: WrittenFile): Promise<Map<string, Float32Array>> {
-    const path = join(this.folder, nameOf(step), `${name}.safetensors`);
-    const file = await WeightFile.open(path);
+    const file = await openTensors(this.folder, step, name, written);
     try {
-      if (file.size !== written.bytes) {
-        throw new UserError(
-          `The checkpoint of step ${step} is cut: ${path} has ${file.size} bytes of ${written.bytes}.`,
-        );
-      }
-      const hash = createHash('sha256');
-      await file.hashInto(hash);
-      if (hash.digest('hex') !== written.sha256) {
-        throw new UserError(`The checkpoint of step ${step} is broken: ${path} is not what was written.`);
-      }
       const tensors = new Map<string, Float32Array>();
-      for (const [tensor, { offset, byteLength }] of await readSafetensorsHeader(file)) {
-        const values = new Float32Array(byteLength / 4);
-        await file.read(new Uint8Array(values.buffer), offset);
-        tensors.set(tensor, values);
-      }
+      for (const tensor of file.names) tensors.set(tensor, (await file.read(tensor))!);
       return tensors;
     } finally {
       await file.close();
@@ -261,13 +222,110 @@ function plain(identity: Readonly<Record<string, unknown>>): Record<string, unkn
   return JSON.parse(JSON.stringify(identity)) as Record<string, unknown>;
 }
 
-/** So that the names in it are on the disk too. Windows knows no such thing. */
-async function flushFolder(folder: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const handle = await open(folder, 'r');
+/** Steps of the checkpoints in this folder, whole or not, the latest first. */
+export async function checkpointSteps(folder: string): Promise<number[]> {
+  const names = await readdir(folder).catch(() => []);
+  return names
+    .flatMap((name) => NAME.exec(name)?.[1] ?? [])
+    .map((digits) => Number(digits))
+    .sort((a, b) => b - a);
+}
+
+/** The checkpoints whose state can be read, the latest first. */
+export async function listCheckpoints(folder: string): Promise<{ step: number; heldOutLoss: number | null }[]> {
+  const found = [];
+  for (const step of await checkpointSteps(folder)) {
+    const state = await readState(folder, step).catch(() => null);
+    if (state !== null) found.push({ step, heldOutLoss: state.progress.heldOutLoss });
+  }
+  return found;
+}
+
+/** The step of the one with the lowest held-out loss, or null. */
+export async function bestCheckpoint(folder: string): Promise<number | null> {
+  let best: { step: number; loss: number } | null = null;
+  for (const { step, heldOutLoss: loss } of await listCheckpoints(folder)) {
+    if (loss !== null && (best === null || loss < best.loss)) best = { step, loss };
+  }
+  return best?.step ?? null;
+}
+
+/** What was trained, by its name, read when it is asked for: no more than that is in memory. */
+export interface CheckpointTensors {
+  readonly names: ReadonlySet<string>;
+  /** Undefined where there is none of that name. */
+  read(name: string): Promise<Float32Array | undefined>;
+  close(): Promise<void>;
+}
+
+/** A checkpoint for reading only. It stays readable when the run that it is of lets go of it. */
+export interface OpenCheckpoint extends CheckpointTensors {
+  readonly step: number;
+  readonly identity: Readonly<Record<string, unknown>>;
+  readonly progress: TrainingProgress;
+}
+
+/** @throws UserError when it is gone, cut or broken */
+export async function openCheckpoint(folder: string, step: number): Promise<OpenCheckpoint> {
+  const there = await checkpointSteps(folder);
+  if (!there.includes(step)) {
+    const others = there.length === 0 ? 'There is none' : `There are those of ${there.join(', ')}`;
+    throw new UserError(
+      `${folder} has no checkpoint of step ${step}: it was never kept, or the run has let go of it. ${others}.`,
+    );
+  }
+  const { identity, progress, files } = await readState(folder, step);
+  return { step, identity, progress, ...(await openTensors(folder, step, 'model', files.model)) };
+}
+
+async function readState(folder: string, step: number): Promise<State> {
+  const path = join(folder, nameOf(step), 'state.json');
+  let value: unknown;
   try {
-    await handle.sync();
-  } finally {
-    await handle.close();
+    value = JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    throw new UserError(`The checkpoint of step ${step} is cut: ${path} cannot be read (${messageOf(error)}).`);
+  }
+  const parsed = v.safeParse(State, value);
+  if (parsed.success && parsed.output.step === step) return parsed.output;
+  const what = parsed.success ? `step ${parsed.output.step}` : parsed.issues[0].message;
+  throw new UserError(
+    `The checkpoint of step ${step} is broken or of another version: ${path} says otherwise (${what}).`,
+  );
+}
+
+/** Opens a file of a checkpoint whose bytes are those that were written. @throws UserError */
+async function openTensors(
+  folder: string,
+  step: number,
+  name: 'model' | 'optimizer',
+  written: WrittenFile,
+): Promise<CheckpointTensors> {
+  const path = join(folder, nameOf(step), `${name}.safetensors`);
+  const file = await WeightFile.open(path);
+  try {
+    if (file.size !== written.bytes) {
+      throw new UserError(`The checkpoint of step ${step} is cut: ${path} has ${file.size} bytes of ${written.bytes}.`);
+    }
+    const hash = createHash('sha256');
+    await file.hashInto(hash);
+    if (hash.digest('hex') !== written.sha256) {
+      throw new UserError(`The checkpoint of step ${step} is broken: ${path} is not what was written.`);
+    }
+    const tensors = await readSafetensorsHeader(file);
+    return {
+      names: new Set(tensors.keys()),
+      read: async (tensor) => {
+        const found = tensors.get(tensor);
+        if (found === undefined) return undefined;
+        const values = new Float32Array(found.byteLength / 4);
+        await file.read(new Uint8Array(values.buffer), found.offset);
+        return values;
+      },
+      close: () => file.close(),
+    };
+  } catch (error) {
+    await file.close();
+    throw error;
   }
 }

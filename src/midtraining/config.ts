@@ -7,24 +7,35 @@ import { basename, dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import { LINEAR_LAYERS } from '../engine/training/method.ts';
 import { messageOf, UserError } from '../errors.ts';
+import { BENCHMARKS } from '../evaluation/benchmarks/index.ts';
+import type { BenchmarkId } from '../evaluation/types.ts';
 
 const whole = (least: number) => v.pipe(v.number(), v.safeInteger(), v.minValue(least));
 const positive = v.pipe(v.number(), v.gtValue(0), v.finite());
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 const path = v.pipe(v.string(), v.nonEmpty());
 
+/** A schema with what a person reads of the key: hovers, completion and the form's fields show it. */
+const about = <const Schema extends v.GenericSchema>(schema: Schema, text: string) =>
+  v.pipe(schema, v.description(text));
+
 const Sources = {
-  /** Python files, in folders below too. */
-  folder: v.strictObject({ kind: v.literal('folder'), path }),
-  /** Rows with `text`, or with `prompt` and `code`. */
-  jsonl: v.strictObject({ kind: v.literal('jsonl'), path }),
-  /** Python files that git tracks. */
-  workspace: v.strictObject({ kind: v.literal('workspace'), path: v.optional(path, '.') }),
-  /** Generated functions; needs no files. */
+  folder: v.strictObject({
+    kind: about(v.literal('folder'), 'Python files, in folders below too.'),
+    path: about(path, 'The folder, relative to this file.'),
+  }),
+  jsonl: v.strictObject({
+    kind: about(v.literal('jsonl'), 'Rows with `text`, or with `prompt` and `code`.'),
+    path: about(path, 'The file, relative to this one.'),
+  }),
+  workspace: v.strictObject({
+    kind: about(v.literal('workspace'), 'Python files that git tracks.'),
+    path: v.optional(about(path, 'A folder in the repository, relative to this file.'), '.'),
+  }),
   starter: v.strictObject({
-    kind: v.literal('starter'),
-    functions: v.optional(whole(1), 2000),
-    seed: v.optional(whole(0), 0),
+    kind: about(v.literal('starter'), 'Generated functions; needs no files.'),
+    functions: v.optional(about(whole(1), 'How many functions.'), 2000),
+    seed: v.optional(about(whole(0), 'Other functions for another number.'), 0),
   }),
 } as const;
 const Source = v.variant(
@@ -32,66 +43,145 @@ const Source = v.variant(
   Object.values(Sources) as [(typeof Sources)['folder'], ...(typeof Sources)[keyof typeof Sources][]],
 );
 
-const Lora = v.strictObject({
-  rank: v.optional(whole(1), 16),
-  /** The update is scaled by alpha / rank. */
-  alpha: v.optional(positive, 32),
-  targets: v.optional(v.pipe(v.array(v.picklist(LINEAR_LAYERS)), v.minLength(1)), [...LINEAR_LAYERS]),
-  /** Precision of the frozen linear layers; null: int8 on the processor, fp32 on WebGPU, which has no int8. */
-  base: v.optional(v.nullable(v.picklist(['fp32', 'int8'])), null),
-});
+const LoraEntries = {
+  rank: v.optional(about(whole(1), 'Rank of the adapters: more learn more and take more memory.'), 16),
+  alpha: v.optional(about(positive, 'The update is scaled by alpha / rank.'), 32),
+  targets: v.optional(
+    about(v.pipe(v.array(v.picklist(LINEAR_LAYERS)), v.minLength(1)), 'Layers that have an adapter.'),
+    [...LINEAR_LAYERS],
+  ),
+  base: v.optional(
+    about(
+      v.nullable(v.picklist(['fp32', 'int8'])),
+      'Precision of the frozen linear layers; null: int8 on the processor, fp32 on WebGPU, which has no int8.',
+    ),
+    null,
+  ),
+};
+
+const PassAt1Entries = {
+  benchmark: about(v.picklist(Object.keys(BENCHMARKS) as BenchmarkId[]), 'Whose problems.'),
+  problems: v.optional(about(whole(1), 'Its first so many problems.'), 20),
+  interval: v.optional(about(v.nullable(whole(1)), 'Steps between; null: with each held-out loss.'), null),
+};
+const PassAt1 = v.strictObject(PassAt1Entries);
+export type PassAt1Config = v.InferOutput<typeof PassAt1>;
+
+/** All keys but `$schema`, as the form shows them. A new one shows there, in hovers and in completion by being here. */
+const sections = {
+  Model: {
+    model: v.optional(
+      about(path, 'A GGUF file or a folder, relative to this file; `starter:smollm2`; or a Hugging Face name.'),
+      'starter:smollm2',
+    ),
+    initialWeights: v.optional(
+      about(
+        v.picklist(['model', 'random']),
+        "Where training begins: the model's own weights, or weights drawn by the seed in the model's shape.",
+      ),
+      'model',
+    ),
+  },
+  Data: {
+    data: v.optional(about(v.pipe(v.array(Source), v.minLength(1)), 'What is trained on, one source after another.'), [
+      { kind: 'starter' },
+    ]),
+    heldOut: v.optional(about(share, 'Share of the files that is held out, to take the loss on.'), 0.05),
+    seed: v.optional(about(whole(0), "Of the data's order, the held-out split, the adapters and random weights."), 0),
+  },
+  Method: {
+    method: v.optional(about(v.literal('ntp'), '`ntp`: next-token prediction.'), 'ntp'),
+    train: v.optional(
+      about(v.picklist(['full', 'lora']), '`full`: all parameters. `lora`: low-rank adapters beside them.'),
+      'lora',
+    ),
+    lora: v.optional(about(v.strictObject(LoraEntries), 'The adapters, where `train` is `lora`.'), {}),
+  },
+  Training: {
+    steps: v.optional(about(whole(1), 'Steps of the optimizer.'), 100),
+    batchTokens: v.optional(
+      about(whole(2), 'Tokens of a step, in rows of `context` tokens; rounded down to whole rows, at least one.'),
+      2048,
+    ),
+    context: v.optional(about(whole(32), 'Tokens of a row: the longest snippet with its end.'), 1024),
+    learningRate: v.optional(
+      about(v.nullable(positive), 'The highest rate; null: 2e-4 with LoRA, 5e-5 in full.'),
+      null,
+    ),
+    schedule: v.optional(
+      about(v.picklist(['constant', 'linear', 'cosine']), 'How the rate falls after the warm-up.'),
+      'cosine',
+    ),
+    warmup: v.optional(about(whole(0), 'Steps over which the rate rises.'), 10),
+    floor: v.optional(
+      about(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 'The last rate as a part of the highest.'),
+      0.1,
+    ),
+    weightDecay: v.optional(
+      about(v.pipe(v.number(), v.minValue(0), v.finite()), 'Decay of matrices towards 0, times the rate, each step.'),
+      0.1,
+    ),
+    clip: v.optional(about(v.nullable(positive), 'Largest norm of the gradients; null: not clipped.'), 1),
+  },
+  Evaluation: {
+    evaluationInterval: v.optional(
+      about(whole(0), 'Steps between evaluations: held-out loss, and pass@1 where it is asked for; 0: none.'),
+      50,
+    ),
+    evaluationTokens: v.optional(about(whole(2), 'Tokens of the held-out side that are evaluated, at most.'), 32_768),
+    passAt1: v.optional(
+      about(v.nullable(PassAt1), 'Programs of the weights as they are, judged by running them; null: none.'),
+      null,
+    ),
+    patience: v.optional(
+      about(v.nullable(whole(1)), 'Ends after so many evaluations without a lower held-out loss; null: never.'),
+      null,
+    ),
+  },
+  Checkpoints: {
+    checkpointInterval: v.optional(about(whole(1), 'Steps between checkpoints.'), 50),
+    keep: v.optional(about(whole(1), 'Checkpoints kept, the latest; the best one is kept beside them.'), 2),
+  },
+  Device: {
+    device: v.optional(
+      about(
+        v.picklist(['auto', 'cpu', 'webgpu']),
+        '`auto`: the processor. `webgpu`: a GPU, which keeps all state between steps; tested on a software device only.',
+      ),
+      'auto',
+    ),
+    threads: v.optional(about(whole(0), 'Threads of ONNX Runtime; 0: chosen by it.'), 0),
+    checkpointing: v.optional(
+      about(
+        v.boolean(),
+        "Keep each layer's input alone and compute the layer again for its gradients: less memory, a third more work.",
+      ),
+      false,
+    ),
+  },
+} as const;
 
 const Config = v.strictObject({
-  /** For editors: where the JSON schema is. */
-  $schema: v.optional(v.string()),
-  /** A GGUF file or a folder, relative to the config; `starter:smollm2`; or a Hugging Face name. */
-  model: v.optional(path, 'starter:smollm2'),
-  /** `random`: the model's shape and tokenizer, but weights drawn by the seed. */
-  initialWeights: v.optional(v.picklist(['model', 'random']), 'model'),
-  data: v.optional(v.pipe(v.array(Source), v.minLength(1)), [{ kind: 'starter' }]),
-  /** Share of the files held out. */
-  heldOut: v.optional(share, 0.05),
-  /** `ntp`: next-token prediction. */
-  method: v.optional(v.literal('ntp'), 'ntp'),
-  /** All parameters, or low-rank adapters. */
-  train: v.optional(v.picklist(['full', 'lora']), 'lora'),
-  lora: v.optional(Lora, {}),
-  steps: v.optional(whole(1), 100),
-  /** Tokens of a step, in rows of `context` tokens; rounded down to whole rows, at least one. */
-  batchTokens: v.optional(whole(2), 2048),
-  /** Tokens of a row, the longest snippet with its end. */
-  context: v.optional(whole(32), 1024),
-  /** The highest rate; null: 2e-4 with LoRA, 5e-5 in full. */
-  learningRate: v.optional(v.nullable(positive), null),
-  schedule: v.optional(v.picklist(['constant', 'linear', 'cosine']), 'cosine'),
-  /** Steps over which the rate rises. */
-  warmup: v.optional(whole(0), 10),
-  /** The last rate as a part of the highest. */
-  floor: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 0.1),
-  weightDecay: v.optional(v.pipe(v.number(), v.minValue(0), v.finite()), 0.1),
-  /** Largest norm of the gradients; null: not clipped. */
-  clip: v.optional(v.nullable(positive), 1),
-  /** Of the data's order, the held-out split, the adapters and random weights. */
-  seed: v.optional(whole(0), 0),
-  /** Steps between held-out losses; 0: none. */
-  evaluationInterval: v.optional(whole(0), 50),
-  /** Tokens of the held-out side that are evaluated, at most. */
-  evaluationTokens: v.optional(whole(2), 32_768),
-  /** Ends after so many evaluations without a lower held-out loss; null: never. */
-  patience: v.optional(v.nullable(whole(1)), null),
-  checkpointInterval: v.optional(whole(1), 50),
-  /** Checkpoints kept, the latest; the best one is kept beside them. */
-  keep: v.optional(whole(1), 2),
-  /** `auto`: the processor, which is the device that was measured; `webgpu`: a GPU that keeps the state between steps. */
-  device: v.optional(v.picklist(['auto', 'cpu', 'webgpu']), 'auto'),
-  /** Threads of ONNX Runtime on the processor; 0: chosen by it. */
-  threads: v.optional(whole(0), 0),
+  $schema: v.optional(about(v.string(), 'For editors: where the JSON schema is.')),
+  ...sections.Model,
+  ...sections.Data,
+  ...sections.Method,
+  ...sections.Training,
+  ...sections.Evaluation,
+  ...sections.Checkpoints,
+  ...sections.Device,
 });
 
 export type TrainingConfig = v.InferOutput<typeof Config>;
 export const trainingConfigSchema = Config;
 
-const ENDING = '.midtrain.json';
+/** Titles of the parts of a config, with the keys of each. */
+export const configSections: readonly { readonly title: string; readonly keys: readonly string[] }[] = Object.entries(
+  sections,
+).map(([title, entries]) => ({ title, keys: Object.keys(entries) }));
+
+/** Of a config's file. */
+export const ENDING = '.midtrain.json';
 
 export interface ReadConfig {
   /** The file's name without its ending. */
@@ -108,7 +198,11 @@ export async function readTrainingConfig(file: string): Promise<ReadConfig> {
   } catch (error) {
     throw new UserError(`The config ${file} cannot be read: ${messageOf(error)}. Check the path.`);
   }
-  const config = parseTrainingConfig(text, file);
+  return resolveConfig(parseTrainingConfig(text, file), file);
+}
+
+/** What a config in this file asks for. */
+export function resolveConfig(config: TrainingConfig, file: string): ReadConfig {
   const folder = dirname(resolve(file));
   const name = basename(file);
   return {
@@ -122,45 +216,67 @@ export async function readTrainingConfig(file: string): Promise<ReadConfig> {
   };
 }
 
-/** @param where the file, for messages @throws UserError */
+/** @param where the file, for messages @throws UserError with the first problem there is */
 export function parseTrainingConfig(text: string, where: string): TrainingConfig {
+  const { config, problems } = checkTrainingConfig(text);
+  if (config === null) throw new UserError(`${where}: ${problems[0]!.sentence}`);
+  return config;
+}
+
+/** Something wrong in a config. */
+export interface ConfigProblem {
+  /** Keys and places down to what is wrong; none: the whole file. */
+  readonly path: readonly (string | number)[];
+  /** `key`: there is no such key, which the JSON schema leaves to us. `value`: it is not as it should be. */
+  readonly kind: 'text' | 'key' | 'value';
+  /** What is wrong, and for a key what is meant. */
+  readonly sentence: string;
+}
+
+export type CheckedConfig =
+  | { readonly config: TrainingConfig; readonly problems: readonly [] }
+  | { readonly config: null; readonly problems: readonly ConfigProblem[] };
+
+/** What the text says, or all that is wrong with it, the worst first. */
+export function checkTrainingConfig(text: string): CheckedConfig {
+  const unreadable = (sentence: string): CheckedConfig => {
+    return { config: null, problems: [{ path: [], kind: 'text', sentence }] };
+  };
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new UserError(`${where} is not JSON: ${messageOf(error)}.`);
+    return unreadable(`it is not JSON: ${messageOf(error)}.`);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new UserError(`${where}: a config is a JSON object, such as {} for all defaults.`);
+    return unreadable('a config is a JSON object, such as {} for all defaults.');
   }
   const parsed = v.safeParse(Config, value);
-  if (parsed.success) return parsed.output;
-  const { issues } = parsed;
+  if (parsed.success) return { config: parsed.output, problems: [] };
+  const problems = parsed.issues.map((issue) => problemOf(issue, value));
   // A key that is none explains another one that is missing.
-  throw new UserError(`${where}: ${whatIsWrong(issues.find(isUnknownKey) ?? issues[0], value)}.`);
+  return { config: null, problems: problems.sort((a, b) => Number(b.kind === 'key') - Number(a.kind === 'key')) };
 }
 
-function isUnknownKey(issue: v.BaseIssue<unknown>): boolean {
-  return issue.type === 'strict_object' && issue.expected === 'never';
-}
-
-function whatIsWrong(issue: v.BaseIssue<unknown>, config: unknown): string {
-  const key = v.getDotPath(issue) ?? '';
-  if (!isUnknownKey(issue)) return `"${key}" is not as it should be: ${issue.message}`;
-  const own = key.split('.').at(-1)!;
-  const known = knownKeys(issue, config);
+function problemOf(issue: v.BaseIssue<unknown>, config: object): ConfigProblem {
+  const path = (issue.path ?? []).map(({ key }) => key as string | number);
+  const key = path.join('.');
+  if (issue.type !== 'strict_object' || issue.expected !== 'never') {
+    return { path, kind: 'value', sentence: `"${key}" is not as it should be: ${issue.message}.` };
+  }
+  const own = String(path.at(-1));
+  const known = keysBeside(path, config);
   const nearest = [...known].sort((a, b) => distance(own, a) - distance(own, b))[0]!;
   const hint = distance(own, nearest) <= Math.max(2, own.length / 2) ? ` Did you mean "${nearest}"?` : '';
-  return `there is no key "${key}".${hint} Keys are ${known.join(', ')}`;
+  return { path, kind: 'key', sentence: `there is no key "${key}".${hint} Keys are ${known.join(', ')}.` };
 }
 
 /** The keys there are beside an unknown one. */
-function knownKeys({ path: at }: v.BaseIssue<unknown>, config: unknown): string[] {
-  const part = at?.[0]?.key;
-  if (at?.length === 1) return Object.keys(Config.entries).filter((key) => key !== '$schema');
-  if (part === 'lora') return Object.keys(Lora.entries);
-  const index = at?.[1]?.key as number;
-  const { kind } = (config as { data: { kind: keyof typeof Sources }[] }).data[index]!;
+function keysBeside([part, index]: ConfigProblem['path'], config: object): string[] {
+  if (index === undefined) return Object.keys(Config.entries).filter((key) => key !== '$schema');
+  if (part === 'lora') return Object.keys(LoraEntries);
+  if (part === 'passAt1') return Object.keys(PassAt1Entries);
+  const { kind } = (config as { data: { kind: keyof typeof Sources }[] }).data[index as number]!;
   return Object.keys(Sources[kind].entries);
 }
 

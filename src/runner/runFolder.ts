@@ -9,6 +9,7 @@
  *     corpus/         of a training run: the tokens of its data (tokenStore.ts)
  *     checkpoints/    (checkpoint.ts)
  *     model/          the trained model, a Hugging Face folder
+ *     exports/        what was exported (exportRun.ts)
  *     runner.log      what the process said that nobody asked for, such as why it crashed
  */
 import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -31,6 +32,7 @@ export interface RunPaths {
   readonly corpus: string;
   readonly checkpoints: string;
   readonly model: string;
+  readonly exports: string;
 }
 
 export function runPaths(folder: string): RunPaths {
@@ -44,6 +46,7 @@ export function runPaths(folder: string): RunPaths {
     corpus: at('corpus'),
     checkpoints: at('checkpoints'),
     model: at('model'),
+    exports: at('exports'),
   };
 }
 
@@ -114,7 +117,10 @@ const descriptionSchema = v.variant('kind', [
   v.looseObject({
     ...described,
     kind: v.literal('training'),
-    request: v.object({ name: text, config: trainingConfigSchema, model: modelSchema }),
+    request: v.object({
+      ...{ name: text, config: trainingConfigSchema, model: modelSchema },
+      python: v.optional(orNull(text)),
+    }),
   }),
 ]);
 

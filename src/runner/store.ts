@@ -52,7 +52,7 @@ function evaluationName(request: EvaluationRequest): [words: string, identity: u
 }
 
 function trainingName({ name, model, config }: TrainingRequest): [words: string, identity: unknown] {
-  const { $schema, threads, keep, checkpointInterval, ...rest } = config; // these say how, not what
+  const { $schema, threads, keep, checkpointInterval, passAt1, checkpointing, ...rest } = config; // these say how, not what
   return [`train-${name}-${model.label}`, ['training', model.path ?? model.spec, rest]];
 }
 

@@ -4,12 +4,25 @@
  */
 import { Control, type ControlEffect } from './control.ts';
 import type { Settings, Verb } from './events.ts';
+import { PlannedSettings } from './plannedSettings.ts';
+
+/** What is done between two steps, also in a pause. */
+export type Wish = Extract<Verb, 'release' | 'checkpoint' | 'sample'>;
+
+const WISHES: Readonly<Record<Wish, string>> = {
+  release: 'It saves a checkpoint before the next step, gives its memory back and holds. Resumed, it goes on exactly.',
+  checkpoint: 'It saves a checkpoint before the next step.',
+  sample: 'It shows before the next step what the model writes now.',
+};
 
 export class TrainingControl extends Control {
   /** Steps done when the next ones begin; null before training. */
   #step: number | null = null;
-  #settings: Settings = {};
-  #saveAsked = false;
+  /** Set last, as far as it is known here. */
+  #current: Settings = {};
+  #planned = new PlannedSettings();
+  readonly #wishes = new Set<Wish>();
+  #released = false;
   #savesAtStop = false;
   #wake: () => void = () => undefined;
 
@@ -22,39 +35,63 @@ export class TrainingControl extends Control {
     return this.#savesAtStop;
   }
 
-  /** Training goes on from here: from now on there is something to set and to save. */
-  ready(step: number): void {
+  /**
+   * Training goes on from here: from now on there is something to set and to save.
+   * @param settings that hold now
+   * @param planned what earlier launches had set for steps that are to be done again
+   */
+  ready(step: number, settings: Settings, planned: PlannedSettings): void {
     this.#step = step;
+    this.#current = settings;
+    this.#planned = planned;
   }
 
-  /** Settles as a pause ends, and in between when a checkpoint is asked for. */
+  /** Settles as a pause ends, and in between when something is wished for. */
   override gate(): Promise<void> {
-    if (!this.isPaused || this.#saveAsked) return Promise.resolve();
+    if (!this.isPaused || this.#wishes.size > 0) return Promise.resolve();
     return Promise.race([super.gate(), new Promise<void>((resolve) => (this.#wake = resolve))]);
   }
 
-  /** Whether a checkpoint was asked for since the last call. */
-  takeSave(): boolean {
-    const asked = this.#saveAsked;
-    this.#saveAsked = false;
-    return asked;
+  /** The next thing that was wished for since it was last asked, or null. */
+  takeWish(): Wish | null {
+    const [wish] = this.#wishes;
+    if (wish === undefined) return null;
+    this.#wishes.delete(wish);
+    return wish;
   }
 
-  /** Begins the step after so many. @returns what was set since the last one began; what comes later holds after it */
+  /** Begins the step after so many. @returns what is set with it; what comes later holds after it */
   begin(step: number): Settings {
-    const settings = this.#settings;
-    this.#settings = {};
+    const settings = this.#planned.at(step);
+    this.#current = { ...this.#current, ...settings };
     this.#step = step + 1;
     return settings;
   }
 
   protected override act(verb: Verb, settings: Settings): void {
-    super.act(verb, settings);
-    if (verb === 'set') this.#settings = { ...this.#settings, ...settings };
-    if (verb === 'stop-and-save') this.#savesAtStop = true;
-    if (verb === 'checkpoint') {
-      this.#saveAsked = true;
-      this.#wake();
+    super.act(verb === 'release' && !this.isPaused ? 'pause' : verb, settings);
+    switch (verb) {
+      case 'set':
+        this.#planned.add(this.#step!, settings);
+        this.#current = { ...this.#current, ...settings };
+        break;
+      case 'stop-and-save':
+        this.#savesAtStop = true;
+        break;
+      case 'resume':
+        this.#released = false;
+        this.#wishes.delete('release');
+        break;
+      case 'release':
+      case 'checkpoint':
+      case 'sample':
+        if (verb === 'release') this.#released = true;
+        this.#wishes.add(verb);
+        this.#wake();
+        break;
+      case 'pause':
+      case 'stop':
+        break;
     }
   }
 
@@ -62,47 +99,54 @@ export class TrainingControl extends Control {
     const effect = super.effectOf(verb, settings);
     switch (verb) {
       case 'pause':
-        return effect.applied
-          ? { applied: true, detail: 'Training holds before the next step; the model stays in memory.' }
+        if (effect.applied) return yes('Training holds before the next step; the model stays in memory.');
+        return this.#released && !this.signal.aborted
+          ? no('It is paused already, and its memory is given back.')
           : effect;
       case 'resume':
-        return effect.applied ? { applied: true, detail: 'Training goes on.' } : effect;
+        return effect.applied ? yes('Training goes on.') : effect;
       case 'stop':
         return effect.applied
-          ? { applied: true, detail: 'It stops before the next step. Resumed, it goes on from its last checkpoint.' }
+          ? yes('It stops before the next step. Resumed, it goes on from its last checkpoint.')
           : effect;
       case 'stop-and-save':
-        return effect.applied
-          ? { applied: true, detail: 'It saves a checkpoint before the next step and stops.' }
-          : effect;
+        return effect.applied ? yes('It saves a checkpoint before the next step and stops.') : effect;
       case 'release':
       case 'sample':
-        return effect;
       case 'checkpoint':
       case 'set':
-        if (this.signal.aborted) return { applied: false, detail: 'It is stopping.' };
-        if (this.#step === null) return { applied: false, detail: 'It has not begun to train yet.' };
-        return verb === 'set' ? setEffect(settings, this.#step) : this.#saveEffect();
+        if (this.signal.aborted) return no('It is stopping.');
+        if (this.#step === null) return no('It has not begun to train yet.');
+        return verb === 'set' ? this.#setEffect(settings, this.#step) : this.#wishEffect(verb);
     }
   }
 
-  #saveEffect(): ControlEffect {
-    if (this.#saveAsked) return { applied: false, detail: 'A checkpoint is asked for already.' };
-    return { applied: true, detail: 'It saves a checkpoint before the next step.' };
+  #wishEffect(wish: Wish): ControlEffect {
+    if (this.#released) {
+      if (wish === 'release') return no('Its memory is given back already.');
+      if (wish === 'checkpoint') return no('Its state was saved when its memory was given back.');
+      return no('Its memory is given back, so there is no model to ask. Resume it first.');
+    }
+    return this.#wishes.has(wish) ? no('That is asked for already.') : yes(WISHES[wish]);
+  }
+
+  #setEffect(settings: Settings, step: number): ControlEffect {
+    const { learningRate, evaluationInterval } = settings;
+    const parts = [
+      ...(learningRate === undefined
+        ? []
+        : [learningRate === null ? 'the learning rate follows its schedule' : `the learning rate is ${learningRate}`]),
+      ...(evaluationInterval === undefined
+        ? []
+        : [evaluationInterval === 0 ? 'nothing is evaluated' : `every ${evaluationInterval} steps are evaluated`]),
+    ];
+    if (parts.length === 0) return no('There is nothing to set: give a learningRate or an evaluationInterval.');
+    const keys = Object.keys(settings) as (keyof Settings)[];
+    if (keys.every((key) => settings[key] === this.#current[key]))
+      return no(`That is so already: ${parts.join(', ')}.`);
+    return yes(`From step ${step + 1} on ${parts.join(', and ')}.`);
   }
 }
 
-function setEffect({ learningRate, evaluationInterval }: Settings, step: number): ControlEffect {
-  const parts = [
-    ...(learningRate === undefined
-      ? []
-      : [learningRate === null ? 'the learning rate follows its schedule' : `the learning rate is ${learningRate}`]),
-    ...(evaluationInterval === undefined
-      ? []
-      : [evaluationInterval === 0 ? 'nothing is evaluated' : `every ${evaluationInterval} steps are evaluated`]),
-  ];
-  if (parts.length === 0) {
-    return { applied: false, detail: 'There is nothing to set: give a learningRate or an evaluationInterval.' };
-  }
-  return { applied: true, detail: `From step ${step + 1} on ${parts.join(', and ')}.` };
-}
+const yes = (detail: string): ControlEffect => ({ applied: true, detail });
+const no = (detail: string): ControlEffect => ({ applied: false, detail });

@@ -30,12 +30,19 @@ export interface TrainingRequest {
   /** With all defaults filled in, and absolute paths of data. */
   readonly config: TrainingConfig;
   readonly model: AskedModel;
+  /** Python that runs the programs of `passAt1`, a command or a path; null: looked for. */
+  readonly python?: string | null;
 }
 
 export type RunRequest = EvaluationRequest | TrainingRequest;
 
 export function isTraining(request: RunRequest): request is TrainingRequest {
   return 'config' in request;
+}
+
+/** Whether programs that a model wrote are run for it. */
+export function runsPrograms(request: RunRequest): boolean {
+  return !isTraining(request) || request.config.passAt1 !== null;
 }
 
 export interface TrainingOutcome {

@@ -125,8 +125,13 @@ async function serve(folder: string, description: RunDescription, serving: Servi
     const files = new Files(tell, control.signal);
     const work = async (): Promise<RunOutcome> => {
       if (description.kind === 'training') {
-        const request = { ...description.request, model: await files.model(description.request.model) };
-        const outcome = await runTraining({ folder, request, tell, control: training! });
+        const { request } = description;
+        const id = request.config.passAt1?.benchmark;
+        const outcome = await runTraining({
+          ...{ folder, tell, control: training! },
+          request: { ...request, model: await files.model(request.model) },
+          benchmark: id === undefined ? null : await files.benchmark({ id, path: null }),
+        });
         return { kind: 'training', outcome };
       }
       const request = await files.evaluation(description.request);
@@ -174,9 +179,11 @@ class Files {
 
   async evaluation(request: EvaluationRequest): Promise<ResolvedRequest> {
     const model = await this.model(request.model);
-    const { id } = request.benchmark;
-    const path = request.benchmark.path ?? (await resolveBenchmark(id, null, this.#fetching())).path;
-    return { ...request, model, benchmark: { id, path } };
+    return { ...request, model, benchmark: await this.benchmark(request.benchmark) };
+  }
+
+  async benchmark({ id, path }: EvaluationRequest['benchmark']): Promise<ResolvedRequest['benchmark']> {
+    return { id, path: path ?? (await resolveBenchmark(id, null, this.#fetching())).path };
   }
 
   async model(model: AskedModel): Promise<FoundModel> {

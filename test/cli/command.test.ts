@@ -170,6 +170,74 @@ describe('midtrain train', () => {
     },
   );
 
+  it('says what a training needs before it starts, and takes nothing else', async () => {
+    const model = await writeTinyModel(home, 3);
+    const config = join(home, 'estimated.midtrain.json');
+    await writeFile(config, JSON.stringify({ ...smallConfig, model: 'tiny-3' }));
+    const env = { MIDTRAIN_RUNS: join(home, 'estimated-runs') };
+    const { code, stdout } = await midtrain(['train', config, '--estimate'], env);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^model {4}[\d.]+ M parameters, all trained$/m);
+    expect(stdout).toMatch(/^memory {3}\d+ MB: weights .*, program 120 MB; [\d.]+ [MGT]B free$/m);
+    expect(stdout).toMatch(/^disk {5}.*checkpoints .*, model .*, data .* free$/m);
+    expect(stdout).toMatch(/^time {5}.* a step of 1024 tokens, .* a held-out loss, by steps taken now$/m);
+    const rows = await midtrain(['train', config, '--estimate', '--json'], env);
+    expect(JSON.parse(rows.stdout.trim().split('\n').at(-1)!)).toMatchObject({ type: 'estimate', refusal: null });
+    await expect(readFile(join(home, 'estimated-runs', '.activity'))).rejects.toThrow();
+    expect(model).toBe(join(home, 'tiny-3'));
+
+    const wide = await writeTinyModel(home, 4, 1 << 20);
+    await writeFile(config, JSON.stringify({ ...smallConfig, model: wide, context: 1 << 20, batchTokens: 1 << 20 }));
+    const refused = await midtrain(['train', config, '--out', join(home, 'too-large')], env);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/needs about [\d.]+ TB of memory, and .* are free\. What fits: .*"context": \d+/);
+  });
+
+  it('obeys `midtrain control`, by the name of the run or its folder', async () => {
+    await writeTinyModel(home);
+    const config = join(home, 'obeys.midtrain.json');
+    await writeFile(config, JSON.stringify({ ...smallConfig, steps: 100_000, model: 'tiny-1', schedule: 'constant' }));
+    const env = { MIDTRAIN_RUNS: join(home, 'controlled') };
+    const folder = join(home, 'controlled', 'obeys');
+    const training = midtrain(['train', config, '--out', folder], env);
+    const control = async (...args: string[]): Promise<unknown[]> => {
+      const { code, stdout, stderr } = await midtrain(['control', ...args], env);
+      return [code, stdout.trim() || stderr.trim()];
+    };
+    // It has something to set once it trains.
+    const set = ['obeys', 'set', '--learning-rate', '1e-3', '--evaluation-interval', '9'];
+    await expect
+      .poll(() => control(...set, '--dry-run'), { timeout: 60_000 })
+      .toEqual([
+        0,
+        expect.stringMatching(
+          /^Would be done: From step \d+ on the learning rate is 0\.001, and every 9 steps/,
+        ) as string,
+      ]);
+    expect(await control(...set)).toEqual([0, expect.stringMatching(/^Done: From step/) as string]);
+    expect(await control(folder, 'resume')).toEqual([1, 'Nothing was done: It is not paused.']);
+    expect(await control('obeys', 'pause')).toMatchObject([
+      0,
+      expect.stringMatching(/^Done: Training holds/) as string,
+    ]);
+    expect(await control('obeys', 'set')).toEqual([1, expect.stringContaining('give --learning-rate or') as string]);
+    expect(await control('obeys', 'stop', '--learning-rate', '1')).toMatchObject([
+      1,
+      expect.stringContaining('takes no settings') as string,
+    ]);
+    expect(await control('nobody', 'stop')).toEqual([1, expect.stringContaining('There is no run "nobody"') as string]);
+    expect((await midtrain(['control', 'obeys', 'set', '--learning-rate', 'much'], env)).code).toBe(2);
+    expect((await midtrain(['control', 'obeys', 'explode'], env)).code).toBe(2);
+    expect(await control('obeys', 'stop-and-save')).toMatchObject([
+      0,
+      expect.stringMatching(/^Done: It saves/) as string,
+    ]);
+    const { code, stderr } = await training;
+    expect(code).toBe(130);
+    expect(stderr).toMatch(/set \(terminal\): From step \d+ on the learning rate is 0\.001/);
+    expect(await control('obeys', 'stop')).toEqual([1, 'No process works on obeys, so there is nothing to stop.']);
+  });
+
   it('refuses a wrong config with the nearest key', async () => {
     const config = join(home, 'wrong.midtrain.json');
     await writeFile(config, '{"batchtoken": 4}');

@@ -40,6 +40,7 @@ async function open({ wrong = 0, delay = 0 } = {}): Promise<Decoder & { closed: 
     closed: false,
     prefill: inner.prefill.bind(inner),
     score: inner.score.bind(inner),
+    extend: inner.extend.bind(inner),
     step: async (tokens: readonly number[], lengths: readonly number[]) => {
       await new Promise((resolve) => setTimeout(resolve, delay));
       const logits = await inner.step(tokens, lengths);

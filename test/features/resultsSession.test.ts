@@ -159,7 +159,9 @@ describe('malformed messages of a panel', () => {
     // What is a proper message after all is not what is tested here.
     const malformed = messages.filter((message) => parseFromPanel(message) === null);
     expect(malformed.length).toBeGreaterThan(9000);
-    await new Promise((resolve) => setTimeout(resolve, 300)); // the score comes behind the rows
+    for (let told = -1; told !== panel.told.length; await new Promise((resolve) => setTimeout(resolve, 500))) {
+      told = panel.told.length; // the score comes behind the rows
+    }
     panel.told.length = 0;
     for (const message of malformed) panel.session.receive(message);
     await new Promise((resolve) => setTimeout(resolve, 300));

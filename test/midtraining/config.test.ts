@@ -3,7 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { parseTrainingConfig, readTrainingConfig } from '../../src/midtraining/config.ts';
+import {
+  checkTrainingConfig,
+  configSections,
+  parseTrainingConfig,
+  readTrainingConfig,
+} from '../../src/midtraining/config.ts';
+import { type JsonSchema, trainingConfigJsonSchema } from '../../src/midtraining/configSchema.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'midtrain-config-'));
 afterAll(() => {
@@ -53,9 +59,61 @@ describe('a run config', () => {
     ['{"train": "half"}', /"train" is not as it should be/],
     ['[]', /a config is a JSON object/],
     ['null', /a config is a JSON object/],
-    ['{"steps": 3', /is not JSON/],
+    ['{"steps": 3', /: it is not JSON/],
   ])('%s is refused', (text, why) => {
     expect(() => parse(text)).toThrow(why);
     expect(() => parse(text)).toThrow(/^run\.midtrain\.json/);
+  });
+});
+
+describe('problems', () => {
+  it('are told with where they are, a key that there is not first', () => {
+    const { config, problems } = checkTrainingConfig('{"steps": 0, "data": [{"kind": "folder", "pth": "x"}]}');
+    expect(config).toBeNull();
+    expect(problems.map(({ path, kind }) => [path.join('.'), kind])).toEqual([
+      ['data.0.pth', 'key'],
+      ['data.0.path', 'value'],
+      ['steps', 'value'],
+    ]);
+    expect(problems[0]!.sentence).toMatch(
+      /^there is no key "data\.0\.pth"\. Did you mean "path"\? Keys are kind, path\.$/,
+    );
+    expect(checkTrainingConfig('{}').problems).toEqual([]);
+  });
+});
+
+describe('the JSON schema', () => {
+  const schema = trainingConfigJsonSchema();
+
+  it('has every key, each described, with the default that holds', () => {
+    const keys = configSections.flatMap((section) => section.keys);
+    expect(Object.keys(schema.properties!).sort()).toEqual(['$schema', ...keys].sort());
+    const defaults = parse('{}') as unknown as Record<string, unknown>;
+    expect(keys.sort()).toEqual(Object.keys(defaults).sort());
+    const described = (at: string, one: JsonSchema): void => {
+      if (one.oneOf === undefined && at !== '') expect(one.description, at).toMatch(/^[`A-Z0-9].*[.?]$/s);
+      for (const [key, inner] of Object.entries(one.properties ?? {})) described(`${at}.${key}`, inner);
+      for (const inner of one.items?.oneOf ?? []) {
+        for (const [key, value] of Object.entries(inner.properties!)) described(`${at}.${key}`, value);
+      }
+    };
+    described('', schema);
+    for (const key of keys) {
+      const written = { [key]: schema.properties![key]!.default };
+      expect(parse(JSON.stringify(written)), key).toEqual(parse('{}'));
+    }
+  });
+
+  it('leaves keys that there are not to our own sentence, and says the bounds of values', () => {
+    expect(JSON.stringify(schema)).not.toContain('additionalProperties');
+    expect(schema.properties!['steps']).toMatchObject({ type: 'integer', minimum: 1, default: 100 });
+    expect(schema.properties!['heldOut']).toMatchObject({ minimum: 0, exclusiveMaximum: 1 });
+    expect(schema.properties!['train']).toMatchObject({ enum: ['full', 'lora'] });
+    expect(schema.properties!['data']!.items!.oneOf!.map((one) => one.properties!['kind']!.const)).toEqual([
+      'folder',
+      'jsonl',
+      'workspace',
+      'starter',
+    ]);
   });
 });

@@ -34,7 +34,7 @@ const tinyModel: ModelConfig = {
 };
 
 /** Writes the model's folder. @returns its path */
-export async function writeTinyModel(home: string, seed = 1): Promise<string> {
+export async function writeTinyModel(home: string, seed = 1, contextLength = tinyModel.contextLength): Promise<string> {
   const folder = join(home, `tiny-${seed}`);
   mkdirSync(folder, { recursive: true });
   const weights = randomWeights(tinyModel, seed);
@@ -45,7 +45,7 @@ export async function writeTinyModel(home: string, seed = 1): Promise<string> {
   const write = (name: string, value: object): void => {
     writeFileSync(join(folder, name), JSON.stringify(value));
   };
-  write('config.json', huggingFaceConfig(tinyModel, { eosTokenIds: [END] }));
+  write('config.json', huggingFaceConfig({ ...tinyModel, contextLength }, { eosTokenIds: [END] }));
   write('tokenizer_config.json', { eos_token: '<|end|>' });
   write('tokenizer.json', {
     added_tokens: [{ id: END, content: '<|end|>', special: true, normalized: false }],

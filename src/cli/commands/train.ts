@@ -2,21 +2,32 @@
  * `midtrain train CONFIG`: trains a model as the config says. The work is the runner's, in this process; this finds the
  * model, shows the progress and words the outcome. The same command goes on with an unfinished run.
  */
-import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { specIn } from '../../catalog/models.ts';
 import { readTrainingConfig } from '../../midtraining/config.ts';
 import type { MetricEvent, Phase, RunEvent } from '../../runner/events.ts';
 import { linkRun, openRun, runName, runsFolder } from '../../runner/store.ts';
-import type { TrainingOutcome, TrainingRequest } from '../../runner/types.ts';
-import { type Context, needModel, type Run } from '../context.ts';
+import type { TrainingOutcome } from '../../runner/types.ts';
+import { executionConsent } from '../consent.ts';
+import { type Context, needBenchmark, needModel, type Run } from '../context.ts';
+import { estimateLines, estimateSummary } from '../estimateLines.ts';
 import { type ExitCode, exitCodes } from '../exitCodes.ts';
-import { type CommonOptions, type ConsentOptions, withCommonOptions, withConsentOptions } from '../options.ts';
+import {
+  type CommonOptions,
+  type ConsentOptions,
+  pythonOption,
+  withCommonOptions,
+  withConsentOptions,
+} from '../options.ts';
 import type { Output } from '../output.ts';
 import { formatDuration } from '../progress.ts';
+import { sandboxLayers } from '../sandbox.ts';
 
 interface TrainOptions extends CommonOptions, ConsentOptions {
   readonly out?: string;
+  readonly python?: string;
+  readonly estimate: boolean;
 }
 
 export function addTrain(program: Command, run: Run): void {
@@ -24,19 +35,36 @@ export function addTrain(program: Command, run: Run): void {
     .command('train')
     .description('train a model as a run config says')
     .argument('<config>', 'a *.midtrain.json; {} in it runs with the defaults')
-    .option('-o, --out <folder>', 'where the run is kept; the same folder goes on with an unfinished run');
+    .option('-o, --out <folder>', 'where the run is kept; the same folder goes on with an unfinished run')
+    .option('--estimate', 'only say what it needs: memory, disk, and time by some steps taken', false)
+    .addOption(pythonOption());
   withConsentOptions(withCommonOptions(command)).action(async (file: string, options: TrainOptions) => {
     await run(options, (context) => train(file, context, options));
   });
 }
 
-async function train(file: string, context: Context, { out }: TrainOptions): Promise<ExitCode> {
+async function train(file: string, context: Context, { out, estimate, python }: TrainOptions): Promise<ExitCode> {
   const { output } = context;
   const { name, config } = await readTrainingConfig(file);
-  const spec = await modelSpec(config.model, dirname(resolve(file)));
+  if (config.passAt1 !== null && !estimate) {
+    await executionConsent(context, () => sandboxLayers(python === undefined ? {} : { python }));
+    await needBenchmark(config.passAt1.benchmark, null, context);
+  }
+  const spec = await specIn(dirname(resolve(file)), config.model);
   const { path, label } = await needModel(spec, context);
-  const request: TrainingRequest = { name, config, model: { path, spec, label } };
+  const request = { name, config, model: { path, spec, label }, python: python ?? null };
   const store = runsFolder();
+  if (estimate) {
+    output.note(`Estimating ${file}`);
+    const { estimateTraining } = await import('../../runner/trainingEstimate.ts');
+    const tell = (text: string): void => {
+      output.note(text);
+    };
+    const estimated = await estimateTraining(request, { store, signal: context.signal, tell });
+    const lines = estimateLines(estimated);
+    output.result('estimate', lines, { ...estimated, lines, summary: estimateSummary(estimated) });
+    return exitCodes.ok;
+  }
   const folder = resolve(out ?? join(store, runName(request)));
   output.note(`Training ${label} by ${file}, run in ${folder}`);
   await openRun(folder, request);
@@ -45,15 +73,6 @@ async function train(file: string, context: Context, { out }: TrainOptions): Pro
   const outcome = await trainOn(folder, { onEvent: shower(output), signal: context.signal });
   output.result('training', outcomeLines(outcome), outcome);
   return outcome.status === 'stopped' ? exitCodes.interrupted : exitCodes.ok;
-}
-
-/** A path in a config is relative to it. */
-async function modelSpec(model: string, folder: string): Promise<string> {
-  const path = resolve(folder, model);
-  return stat(path).then(
-    () => path,
-    () => model,
-  );
 }
 
 const phases: Partial<Record<Phase, string>> = {
@@ -73,8 +92,12 @@ function shower(output: Output): (event: RunEvent) => void {
     } else if (event.type === 'control') {
       output.note(`${event.verb} (${event.client}): ${event.detail}`);
     } else if (event.type === 'metric') {
-      const { step, steps, heldOutLoss } = event;
-      if (heldOutLoss !== null) output.note(`Step ${step}: held-out loss ${heldOutLoss.toFixed(4)}`);
+      const { step, steps, heldOutLoss, passAt1 } = event;
+      const found = [
+        ...(heldOutLoss === null ? [] : [`held-out loss ${heldOutLoss.toFixed(4)}`]),
+        ...(passAt1 === undefined ? [] : [`${passAt1.passed} of ${passAt1.problems} programs right`]),
+      ];
+      if (found.length > 0) output.note(`Step ${step}: ${found.join(', ')}`);
       output.data(event);
       output.progress({ title: 'Training', done: step, total: steps, unit: 'steps', detail: detailOf(event) });
     }

@@ -1,7 +1,8 @@
 /**
- * What a decoder does, whatever device it runs on: prompts in chunks, then one token for each sequence of a batch,
- * and teacher forcing. Knows nothing of sampling, text or stop rules.
+ * What a decoder does, whatever device it runs on: prompts in chunks, then one token or several for each
+ * sequence of a batch, and teacher forcing. Knows nothing of sampling, text or stop rules.
  */
+import { UserError } from '../../errors.ts';
 import type { Precision } from '../graphs/weights.ts';
 import type { ModelConfig } from '../model.ts';
 
@@ -68,5 +69,23 @@ export interface Decoder {
    */
   step(tokens: readonly number[], lengths: readonly number[]): Promise<Float32Array>;
 
+  /**
+   * Several tokens for each of the first `chunks.length` places, or none: appends them to the cache and gives the logits
+   * after each chunk that is not empty. A place's logits do not depend on the other chunks; they may differ in the last
+   * bits from those after the same tokens one by one.
+   * @param lengths positions in the cache of each place before it.
+   * @returns [chunks that are not empty, vocabulary]; valid until the next call.
+   * @throws UserError when a place's sequence would become longer than the context.
+   */
+  extend(chunks: readonly (readonly number[])[], lengths: readonly number[]): Promise<Float32Array>;
+
   close(): Promise<void>;
+}
+
+/** @throws UserError when so many tokens do not fit the context */
+export function checkLength(tokens: number, contextLength: number): void {
+  if (tokens <= contextLength) return;
+  throw new UserError(
+    `The prompt has ${tokens} tokens, the model's context only ${contextLength}. Shorten the prompt, or choose a model with a longer context.`,
+  );
 }

@@ -15,7 +15,7 @@ import { Graph } from '../onnx/graph.ts';
 import { expand, gather, scatterRows } from '../onnx/operators.ts';
 import type { ModelConfig, TensorSource } from '../model.ts';
 import { createSession } from '../runtime/session.ts';
-import type { Decoder, DecoderCache, DecoderOptions, Prefix } from './decoder.ts';
+import { checkLength, type Decoder, type DecoderCache, type DecoderOptions, type Prefix } from './decoder.ts';
 import { rotaryTables } from './rope.ts';
 import { scoring } from './teacherForcing.ts';
 import { checkPrompt, logitDifference, TOLERANCE } from './selfCheck.ts';
@@ -141,6 +141,28 @@ export class DeviceDecoder implements Decoder {
     return this.#run(tokens, [tokens.length, 1], lengths, longest, rows, keysValues);
   }
 
+  /**
+   * Token by token: GroupQueryAttention takes several new tokens of one sequence only. A place that has none left is fed one
+   * that is written over by its next.
+   */
+  async extend(chunks: readonly (readonly number[])[], lengths: readonly number[]): Promise<Float32Array> {
+    checkLength(Math.max(...chunks.map((chunk, place) => lengths[place]! + chunk.length)), this.contextLength);
+    const vocabulary = this.config.vocabularySize;
+    const ends = chunks.flatMap((chunk, place) => (chunk.length > 0 ? [place] : []));
+    const logits = new Float32Array(ends.length * vocabulary);
+    for (let i = 0; ends.some((place) => chunks[place]!.length > i); i++) {
+      const rows = await this.step(
+        chunks.map((chunk) => chunk[i] ?? 0),
+        lengths.map((length, place) => Math.min(length + Math.min(i, chunks[place]!.length), this.contextLength - 1)),
+      );
+      ends.forEach((place, at) => {
+        if (chunks[place]!.length !== i + 1) return;
+        logits.set(rows.subarray(place * vocabulary, (place + 1) * vocabulary), at * vocabulary);
+      });
+    }
+    return logits;
+  }
+
   async close(): Promise<void> {
     await this.cache.close();
     await this.#session.release();
@@ -153,11 +175,7 @@ export class DeviceDecoder implements Decoder {
     rowsOf: (count: number, end: number) => number[],
     onLogits: (rows: Float32Array) => void,
   ): Promise<readonly ort.Tensor[]> {
-    if (tokens.length > this.contextLength) {
-      throw new UserError(
-        `The prompt has ${tokens.length} tokens, the model's context only ${this.contextLength}. Shorten the prompt, or choose a model with a longer context.`,
-      );
-    }
+    checkLength(tokens.length, this.contextLength);
     const tensors = await this.#memory.allocate(1, Math.max(tokens.length, 1));
     try {
       for (let start = 0; start < tokens.length; start += this.#chunk) {

@@ -28,6 +28,7 @@ export class HostCache implements DecoderCache {
   /** As `HostPrefix.keysValues`, with a leading dimension for the places and `capacity` positions; may be longer. */
   #arrays: Float32Array[];
   #views: Record<string, ort.Tensor> = {};
+  #viewedFirst = 0;
   #viewedPlaces = -1;
 
   constructor(config: ModelConfig, places: number) {
@@ -98,30 +99,44 @@ export class HostCache implements DecoderCache {
     }
   }
 
-  /** Writes one new position for each of the first places: `fresh` is the graph's [2 * layers * B, kvHeads, 1, headSize]. */
-  append(fresh: Float32Array, lengths: readonly number[]): void {
+  /**
+   * Writes the keys and values of new tokens behind what the places from `first` on hold.
+   * @param fresh the graph's [2 * layers * B, kvHeads, 1, count, headSize]
+   * @param chunks the tokens of each place, `count` at most; what fills them up is left out
+   * @param lengths positions of each place before it
+   */
+  append(
+    first: number,
+    fresh: Float32Array,
+    chunks: readonly (readonly number[])[],
+    lengths: readonly number[],
+    count: number,
+  ): void {
     const size = this.#headSize;
     let source = 0;
     for (const array of this.#arrays) {
-      for (let place = 0; place < lengths.length; place++) {
+      for (let place = 0; place < chunks.length; place++) {
+        const used = chunks[place]!.length * size;
         for (let head = 0; head < this.#heads; head++) {
-          const target = this.#offset(place, head) + lengths[place]! * size;
-          for (let i = 0; i < size; i++) array[target + i] = fresh[source + i]!;
-          source += size;
+          const target = this.#offset(first + place, head) + lengths[place]! * size;
+          for (let i = 0; i < used; i++) array[target + i] = fresh[source + i]!;
+          source += count * size;
         }
       }
     }
   }
 
-  /** The graph's inputs for the first `places` places. */
-  feeds(places: number): Record<string, ort.Tensor> {
-    if (places !== this.#viewedPlaces) {
+  /** The graph's inputs for `places` places from `first` on. */
+  feeds(first: number, places: number): Record<string, ort.Tensor> {
+    if (first !== this.#viewedFirst || places !== this.#viewedPlaces) {
       const shape = [places, this.#heads, 1, this.#capacity, this.#headSize];
       const count = shape.reduce((product, size) => product * size, 1);
+      const start = this.#offset(first, 0);
       this.#views = keysValuesFeeds(
-        this.#arrays.map((array) => array.subarray(0, count)),
+        this.#arrays.map((array) => array.subarray(start, start + count)),
         shape,
       );
+      this.#viewedFirst = first;
       this.#viewedPlaces = places;
     }
     return this.#views;

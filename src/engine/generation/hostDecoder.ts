@@ -3,17 +3,18 @@
  * and the new rows are written by us. Knows nothing of sampling, text or stop rules.
  */
 import * as ort from 'onnxruntime-node';
-import { UserError } from '../../errors.ts';
 import { buildDecoder, DECODER } from '../graphs/decoder.ts';
 import type { ModelConfig, TensorSource } from '../model.ts';
 import { createSession } from '../runtime/session.ts';
-import type { Decoder, DecoderOptions } from './decoder.ts';
+import { checkLength, type Decoder, type DecoderOptions } from './decoder.ts';
 import { HostCache, keysValuesFeeds, type HostPrefix } from './hostCache.ts';
 import { headRows, headTables } from './rope.ts';
 import { scoring } from './teacherForcing.ts';
 
 /** Tokens a run of prefill or teacher forcing. More are no faster on the CPU and take more memory (docs/log.md). */
 const CHUNK = 256;
+/** Chunks of different lengths share a run while it has at most so many times their tokens. */
+const MOST_FILLED = 1.25;
 /** Added to the scores of keys that a query must not see. Finite, so that a fully masked chunk gives no NaN. */
 const MASKED = -1e9;
 
@@ -99,24 +100,72 @@ export class HostDecoder implements Decoder {
   }
 
   async step(tokens: readonly number[], lengths: readonly number[]): Promise<Float32Array> {
-    const batch = tokens.length;
     const longest = Math.max(...lengths);
     this.cache.reserve(longest + 1, longest);
-    const capacity = this.cache.capacity;
-    const mask = new Float32Array(batch * (capacity + 1));
-    for (let place = 0; place < batch; place++) {
-      const start = place * (capacity + 1);
-      mask.fill(MASKED, start + lengths[place]!, start + capacity);
+    return this.#append(
+      0,
+      tokens.map((token) => [token]),
+      lengths,
+      1,
+    );
+  }
+
+  async extend(chunks: readonly (readonly number[])[], lengths: readonly number[]): Promise<Float32Array> {
+    const longest = Math.max(...chunks.map((chunk, place) => lengths[place]! + chunk.length));
+    checkLength(longest, this.contextLength);
+    this.cache.reserve(longest, Math.max(...lengths));
+    const vocabulary = this.config.vocabularySize;
+    const ends = chunks.flatMap((chunk, place) => (chunk.length > 0 ? [place] : []));
+    const logits = new Float32Array(ends.length * vocabulary);
+    for (let start = 0; ends.some((place) => chunks[place]!.length > start); start += CHUNK) {
+      const parts = chunks.map((chunk) => chunk.slice(start, start + CHUNK));
+      const before = lengths.map((length, place) => Math.min(start, chunks[place]!.length) + length);
+      for (const [first, end] of runsOf(parts.map(({ length }) => length))) {
+        const part = parts.slice(first, end);
+        // Two at least: attention of one query has a kernel of its own, whose last bits differ from those of several.
+        const count = Math.max(2, ...part.map(({ length }) => length));
+        const rows = await this.#append(first, part, before.slice(first, end), count);
+        part.forEach((_, i) => {
+          logits.set(rows.subarray(i * vocabulary, (i + 1) * vocabulary), ends.indexOf(first + i) * vocabulary);
+        });
+      }
     }
-    const output = await this.#session.run({
-      ...this.#feeds(tokens, lengths, [batch, 1], mask, capacity),
-      [DECODER.rows]: int64(
-        Array.from({ length: batch }, (_, i) => i),
-        [batch],
-      ),
-      ...this.cache.feeds(batch),
+    return logits;
+  }
+
+  /**
+   * Feeds each place from `first` on its tokens, `count` at most, and writes them into the cache, which has room for them.
+   * Logits [places, vocabulary] after the last token of each.
+   */
+  async #append(
+    first: number,
+    chunks: readonly (readonly number[])[],
+    lengths: readonly number[],
+    count: number,
+  ): Promise<Float32Array> {
+    const batch = chunks.length;
+    const { capacity } = this.cache;
+    const width = capacity + count;
+    const tokens: number[] = [];
+    const positions: number[] = [];
+    const mask = new Float32Array(batch * count * width);
+    chunks.forEach((chunk, place) => {
+      const length = lengths[place]!;
+      for (let query = 0; query < count; query++) {
+        const row = tokens.length * width;
+        mask.fill(MASKED, row + length, row + capacity);
+        mask.fill(MASKED, row + capacity + query + 1, row + width);
+        tokens.push(chunk[query] ?? 0); // what fills a short chunk up is seen by none of its tokens
+        positions.push(Math.min(length + query, this.contextLength - 1));
+      }
     });
-    this.cache.append(output[DECODER.newKeysValues]!.data as Float32Array, lengths);
+    const rows = chunks.map((chunk, place) => place * count + chunk.length - 1);
+    const output = await this.#session.run({
+      ...this.#feeds(tokens, positions, [batch, count], mask, capacity),
+      [DECODER.rows]: int64(rows, [batch]),
+      ...this.cache.feeds(first, batch),
+    });
+    this.cache.append(first, output[DECODER.newKeysValues]!.data as Float32Array, chunks, lengths, count);
     return output[DECODER.logits]!.data as Float32Array;
   }
 
@@ -130,11 +179,7 @@ export class HostDecoder implements Decoder {
     rowsOf: (count: number, end: number) => number[],
     onLogits: (rows: Float32Array) => void,
   ): Promise<Float32Array[]> {
-    if (tokens.length > this.contextLength) {
-      throw new UserError(
-        `The prompt has ${tokens.length} tokens, the model's context only ${this.contextLength}. Shorten the prompt, or choose a model with a longer context.`,
-      );
-    }
+    checkLength(tokens.length, this.contextLength);
     const { kvHeadCount: heads, headSize, layerCount } = this.config;
     let past: Float32Array[] = Array.from({ length: 2 * layerCount }, () => new Float32Array(0));
     for (let start = 0; start < tokens.length; start += CHUNK) {
@@ -179,6 +224,30 @@ export class HostDecoder implements Decoder {
       [DECODER.lengths]: int64([cached, count], [2]),
     };
   }
+}
+
+/**
+ * Neighbouring places that are fed in one run, as [first, end): each that has tokens, and together as long as the short ones
+ * are not filled up with too much. A run's rows do not depend on each other, so this changes no result.
+ */
+function runsOf(counts: readonly number[]): [number, number][] {
+  const runs: [number, number][] = [];
+  let sum = 0;
+  let most = 0;
+  counts.forEach((count, place) => {
+    if (count === 0) return;
+    const run = runs.at(-1);
+    const longest = Math.max(most, count);
+    if (run?.[1] === place && longest * (place + 1 - run[0]) <= MOST_FILLED * (sum + count)) run[1]++;
+    else {
+      runs.push([place, place + 1]);
+      sum = 0;
+      most = 0;
+    }
+    sum += count;
+    most = Math.max(most, count);
+  });
+  return runs;
 }
 
 /** Joins [heads, T, size] and [heads, S, size] along the middle. */

@@ -56,7 +56,7 @@ export function headRows({ headCount, kvHeadCount }: ModelConfig, positions: num
 }
 
 /** Radians a position for each of the headSize / 2 pairs, and the factor on cos and sin. */
-function rotaryFrequencies({ headSize, ropeTheta, ropeScaling }: ModelConfig): {
+export function rotaryFrequencies({ headSize, ropeTheta, ropeScaling }: ModelConfig): {
   frequencies: Float32Array;
   magnitude: number;
 } {

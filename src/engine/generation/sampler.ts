@@ -6,6 +6,8 @@ import type { Random } from '../random.ts';
 import { exponentials, holdRow, likeliest } from './logitRow.ts';
 import type { SamplingSettings } from './types.ts';
 
+/** The weight of what is too improbable to tell from nothing (`Exponentials.weights`). */
+const SMALLEST = Math.exp(-80);
 /** Shown beside each token. */
 const ALTERNATIVES = 5;
 
@@ -34,11 +36,27 @@ export function chooseToken(logits: Float32Array, settings: SamplingSettings, ra
   return { ...rank(id), entropy: Math.log(sum) - weighted / sum, top: top.map(rank) };
 }
 
-/** log p(token) under a row of logits. */
-export function logProbabilityOf(logits: Float32Array, token: number): number {
+/** log p(token) under a row of logits divided by the temperature, which is above 0. */
+export function logProbabilityOf(logits: Float32Array, token: number, temperature = 1): number {
   holdRow(logits);
   const largest = logits[likeliest(1)[0]!]!;
-  return logits[token]! - largest - Math.log(exponentials(largest, 1).sum);
+  return (logits[token]! - largest) / temperature - Math.log(exponentials(largest, 1 / temperature).sum);
+}
+
+/** The natural logarithms of the probability that the next token is of a set, and that it is not. */
+export interface SetMass {
+  readonly inside: number;
+  readonly outside: number;
+}
+
+/** How probable a set of tokens is under a row of logits divided by the temperature, which is above 0. Both are finite. */
+export function massOf(logits: Float32Array, set: Iterable<number>, temperature = 1): SetMass {
+  holdRow(logits);
+  const { weights, sum } = exponentials(logits[likeliest(1)[0]!]!, 1 / temperature);
+  let inside = 0;
+  for (const id of set) inside += weights[id]!;
+  const log = (mass: number): number => Math.log(Math.max(mass, SMALLEST) / sum);
+  return { inside: log(inside), outside: log(sum - inside) };
 }
 
 /** From the row held, whose likeliest token is `best`. */

@@ -37,7 +37,16 @@ export interface ExternalData {
 /** Initializers up to this many bytes stay inside the model. */
 const INLINE_BYTES = 4096;
 
+/** A node as it was put into the graph. */
+export interface GraphStep {
+  readonly operator: string;
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+}
+
 export class Graph {
+  /** All nodes so far. */
+  readonly steps: GraphStep[] = [];
   readonly #nodes: MessageWriter[] = [];
   readonly #inputs: MessageWriter[] = [];
   readonly #outputs: MessageWriter[] = [];
@@ -141,6 +150,7 @@ export class Graph {
     outputs: readonly Value[],
     { domain = '', attributes = {} }: NodeOptions,
   ): void {
+    this.steps.push({ operator, inputs: inputs.filter((input) => input !== null), outputs });
     const node = new MessageWriter();
     for (const input of inputs) {
       node.string(1, input?.name ?? '');

@@ -1,6 +1,6 @@
 /**
  * Writes protocol-buffer messages: just the wire format (https://protobuf.dev/programming-guides/encoding/),
- * as far as an ONNX model needs it. Knows nothing of ONNX.
+ * as far as ONNX models and TensorBoard's events need it. Knows nothing of either.
  */
 
 const encoder = new TextEncoder();
@@ -26,6 +26,14 @@ export class MessageWriter {
     this.#varint(BigInt((field << 3) | 5));
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setFloat32(0, value, true);
+    this.#push(bytes);
+    return this;
+  }
+
+  double(field: number, value: number): this {
+    this.#varint(BigInt((field << 3) | 1));
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setFloat64(0, value, true);
     this.#push(bytes);
     return this;
   }

@@ -11,7 +11,7 @@ import { gpt2Pattern } from './tokenizer.ts';
 type Metadata = ReadonlyMap<string, GgufValue>;
 
 /** `llama_token_type` of llama.cpp's llama.h. 0 (undefined) counts as normal. */
-const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 };
+export const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 };
 
 /** UTF-16 code units of a SentencePiece token: its cuts are all tried. Real ones have at most 48 or so. */
 const maxPieceLength = 1024;
@@ -49,7 +49,7 @@ const qwen2: PreTokenizer = { patterns: [llama3Pattern('\\p{N}')], normalizer: '
  * By `tokenizer.ggml.pre`. Of smollm: transformers' own GGUF conversion leaves out the digits, and 76 of 3,582 strings
  * come out differently from llama.cpp; with them none does.
  */
-const preTokenizers = new Map<string, PreTokenizer>([
+export const preTokenizers: ReadonlyMap<string, PreTokenizer> = new Map<string, PreTokenizer>([
   ['smollm', digitsThenGpt2],
   ['starcoder', digitsThenGpt2],
   ['refact', digitsThenGpt2],
@@ -97,6 +97,7 @@ export function tokenizerFromGguf(metadata: Metadata): TokenizerDefinition {
     eosToken: eos === null ? null : tokens[eos]!,
     addBos: bos !== null && (optional(metadata, 'tokenizer.ggml.add_bos_token', isBoolean) ?? addBos),
     eosTokenIds: [...new Set(ends)],
+    gguf: new Map([...metadata].filter(([key]) => key.startsWith('tokenizer.'))),
   };
 }
 

@@ -13,7 +13,7 @@ export async function trainedTensor(
   name: string,
   base: TensorSource,
   method: TrainingMethod,
-  trained: (parameter: string) => Promise<Float32Array | undefined>,
+  trained: (parameter: string) => Float32Array | undefined | Promise<Float32Array | undefined>,
 ): Promise<Float32Array> {
   const own = await trained(name);
   if (own !== undefined) return own;

@@ -1,14 +1,15 @@
 /**
- * Writes a model as a Hugging Face folder: config.json, the tokenizer's files and one model.safetensors in float32.
+ * Writes a model as a Hugging Face folder: config.json, the tokenizer's files and one model.safetensors.
  * Knows nothing of where the weights come from.
  */
-import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UserError, whyNotWritten } from '../../errors.ts';
+import { UserError } from '../../errors.ts';
 import type { ModelConfig, ModelSource, RopeScaling, TokenizerDefinition } from '../model.ts';
 import { requiredTensors } from './names.ts';
 import { writeSafetensors } from './safetensorsWriter.ts';
 import { readJson } from './storage.ts';
+import { flushFolder, writtenAside } from './writtenAside.ts';
 
 /** Files beside the weights that are taken over as they are. */
 const COPIED =
@@ -18,49 +19,54 @@ const COPIED =
  * Written aside and put in place when it is whole; what was there goes.
  * @param source gives configuration and tokenizer
  * @param read a tensor's values by its Hugging Face name
+ * @param type of all tensors
  * @throws UserError when it cannot be written; what was there before is as it was
  */
 export async function writeHuggingFaceFolder(
   folder: string,
   source: ModelSource,
   read: (name: string) => Promise<Float32Array>,
+  type: 'F32' | 'F16' | 'BF16' = 'F32',
 ): Promise<void> {
-  const aside = `${folder}.new`;
-  try {
-    await rm(aside, { recursive: true, force: true });
-    await mkdir(aside, { recursive: true });
+  await writtenAside(folder, 'The model', async (aside) => {
+    await mkdir(aside);
+    const tensors = [...requiredTensors(source.config)];
     await writeSafetensors(
       join(aside, 'model.safetensors'),
-      [...requiredTensors(source.config)].map(([name, shape]) => ({ name, shape, read: () => read(name) })),
+      tensors.map(([name, shape]) => ({ name, shape, type, read: () => read(name) })),
     );
-    for (const [name, content] of Object.entries(await filesBeside(source, aside))) {
-      await writeFile(join(aside, name), `${JSON.stringify(content, null, 2)}\n`, { flush: true });
-    }
-    await rm(folder, { recursive: true, force: true });
-    await rename(aside, folder);
-  } catch (error) {
-    await rm(aside, { recursive: true, force: true }).catch(() => undefined);
-    if (error instanceof UserError) throw error;
-    throw new UserError(`The model cannot be written to ${folder}: ${whyNotWritten(error)}.`);
+    await writeJsonFiles(aside, await filesBeside(source, aside, torchTypes[type]));
+  });
+}
+
+const torchTypes = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
+
+/** Writes and flushes them by their names. */
+export async function writeJsonFiles(folder: string, files: Readonly<Record<string, object>>): Promise<void> {
+  for (const [name, content] of Object.entries(files)) {
+    await writeFile(join(folder, name), `${JSON.stringify(content, null, 2)}\n`, { flush: true });
   }
+  await flushFolder(folder);
 }
 
 /** JSON files to be written; those of a folder that need no change are copied. */
 async function filesBeside(
   { path, format, config, tokenizer }: ModelSource,
   to: string,
+  type: string,
 ): Promise<Record<string, object>> {
   if (format === 'gguf') {
     return {
-      'config.json': huggingFaceConfig(config, tokenizer),
+      'config.json': { ...huggingFaceConfig(config, tokenizer), torch_dtype: type },
       'generation_config.json': { eos_token_id: tokenizer.eosTokenIds },
       'tokenizer.json': tokenizer.tokenizer,
       'tokenizer_config.json': tokenizerConfig(tokenizer),
     };
   }
   for (const name of await readdir(path)) if (COPIED.test(name)) await copyFile(join(path, name), join(to, name));
-  const json = (await readJson(join(path, 'config.json'), 1 << 20)) as object;
-  return { 'config.json': { ...json, torch_dtype: 'float32', tie_word_embeddings: config.tiedHead } };
+  const json = (await readJson(join(path, 'config.json'), 1 << 20)) as Record<string, unknown>;
+  const { dtype, ...kept } = json; // the newer name of torch_dtype
+  return { 'config.json': { ...kept, torch_dtype: type, tie_word_embeddings: config.tiedHead } };
 }
 
 function tokenizerConfig({ config, bosToken, eosToken, addBos, chatTemplate }: TokenizerDefinition): object {

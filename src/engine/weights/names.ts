@@ -31,6 +31,15 @@ export function huggingFaceName(ggufName: string): string | null {
   return layer === undefined ? `${name}.${kind}` : `model.layers.${layer}.${name}.${kind}`;
 }
 
+/** The inverse. @throws RangeError for a name that the families here do not have */
+export function ggufName(name: string): string {
+  const [, layer, module = '', kind = ''] = /^(?:model\.layers\.(\d+)\.)?(.+)\.(weight|bias)$/.exec(name) ?? [];
+  for (const [gguf, own] of layer === undefined ? ggufNames : ggufLayerNames) {
+    if (own === module) return layer === undefined ? `${gguf}.${kind}` : `blk.${layer}.${gguf}.${kind}`;
+  }
+  throw new RangeError(`GGUF has no name for ${name}`);
+}
+
 /** Name and shape ([out, in]) of every tensor the graph of `config` reads, in the order they are used. */
 export function* requiredTensors(config: ModelConfig): Generator<readonly [name: string, shape: readonly number[]]> {
   const { hiddenSize, intermediateSize, vocabularySize, headSize } = config;

@@ -13,6 +13,7 @@ import { configFromGguf, configFromHuggingFace } from './config.ts';
 import { dequantize } from './dequantize.ts';
 import { isGguf, readGgufHeader, type GgufHeader } from './gguf.ts';
 import { huggingFaceName, requiredTensors } from './names.ts';
+import { rotaryHalves } from './rotaryOrder.ts';
 import { openShards, readSafetensorsHeader } from './safetensors.ts';
 import {
   blocks,
@@ -287,23 +288,6 @@ class FileTensors implements TensorSource {
     if (!tensor) throw new RangeError(`The model has no tensor ${quoted(name)}`);
     return tensor;
   }
-}
-
-/**
- * Rows in Hugging Face order from the interleaved order of llama.cpp's conversion: within a head, row
- * (half h, i) is there at 2 i + h. Rows are whole blocks, so this moves quantised bytes as they are.
- */
-function rotaryHalves(raw: Uint8Array, heads: number, headSize: number): Uint8Array {
-  const rowBytes = raw.length / (heads * headSize);
-  const out = new Uint8Array(raw.length);
-  for (let head = 0; head < heads; head++) {
-    for (let row = 0; row < headSize; row++) {
-      const half = row < headSize / 2 ? 0 : 1;
-      const from = (head * headSize + 2 * (row - (half * headSize) / 2) + half) * rowBytes;
-      out.set(raw.subarray(from, from + rowBytes), (head * headSize + row) * rowBytes);
-    }
-  }
-  return out;
 }
 
 /** @throws UserError when the memory for `bytes` cannot be had. */

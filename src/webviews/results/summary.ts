@@ -1,10 +1,8 @@
 /** The head of the results: score with its interval, verdicts, how the run stands, its facts and what can be done to it. */
 import { html, nothing, type TemplateResult } from 'lit';
+import { factsView, notesView } from '../facts.ts';
 import type { Action, Header } from './messages.ts';
 import './verdictChart.ts';
-
-/** Shorter facts are typed sooner than copied. */
-const WORTH_COPYING = 16;
 
 const actionTitles: Readonly<Record<Action, string>> = {
   pause: 'Pause',
@@ -67,40 +65,7 @@ export function summary(header: Header, { act, copyFact }: SummaryEvents): Templ
         </div>
         <midtrain-verdict-chart .counts=${verdicts}></midtrain-verdict-chart>
       </div>
-      <vscode-collapsible heading="Protocol, hashes and settings">
-        <dl class="facts">
-          ${header.facts.map(
-            ({ name, value }) => html`
-              <dt>${name}</dt>
-              <dd>
-                <span class="fact">${value}</span>
-                ${
-                  value.length < WORTH_COPYING
-                    ? nothing
-                    : html`<button
-                        class="link"
-                        @click=${() => {
-                          copyFact(name);
-                        }}
-                        aria-label="Copy ${name}"
-                      >
-                        Copy
-                      </button>`
-                }
-              </dd>
-            `,
-          )}
-        </dl>
-      </vscode-collapsible>
-      ${
-        notes.length === 0
-          ? nothing
-          : html`<vscode-collapsible heading="Notes (${notes.length})">
-              <ul class="notes">
-                ${notes.map(({ level, text }) => html`<li>${level === 'warning' ? html`<strong>Warning:</strong> ` : ''}${text}</li>`)}
-              </ul>
-            </vscode-collapsible>`
-      }
+      ${factsView('Protocol, hashes and settings', header.facts, copyFact)} ${notesView(notes)}
     </header>
   `;
 }

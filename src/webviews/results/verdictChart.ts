@@ -3,6 +3,7 @@ import { css, html, LitElement, unsafeCSS, type PropertyValues, type TemplateRes
 import { customElement, property } from 'lit/decorators.js';
 import uPlot from 'uplot';
 import uPlotStyles from 'uplot/dist/uPlot.min.css';
+import { ink, themeColour, themeFont, themeObserver } from '../theme.ts';
 import { VERDICTS } from './messages.ts';
 import { verdictColours } from './verdicts.ts';
 
@@ -20,7 +21,7 @@ export class VerdictChart extends LitElement {
   readonly #resized = new ResizeObserver(() => {
     this.#draw();
   });
-  readonly #themed = new MutationObserver(() => {
+  readonly #themed = themeObserver(() => {
     this.#draw();
   });
 
@@ -42,7 +43,7 @@ export class VerdictChart extends LitElement {
   override connectedCallback(): void {
     super.connectedCallback();
     this.#resized.observe(this);
-    this.#themed.observe(document.body, { attributes: true, attributeFilter: ['class', 'data-vscode-theme-id'] });
+    this.#themed.observe();
   }
 
   override disconnectedCallback(): void {
@@ -68,12 +69,8 @@ export class VerdictChart extends LitElement {
     const width = Math.floor(this.clientWidth);
     if (place === null || width === 0) return;
     this.#plot?.destroy();
-    const style = getComputedStyle(document.documentElement);
-    const colour = (property: string, otherwise: string): string =>
-      style.getPropertyValue(property).trim() || otherwise;
-    const ink = colour('--vscode-foreground', '#808080');
-    const colours = VERDICTS.map((verdict) => colour(...verdictColours[verdict]));
-    const font = `11px ${colour('--vscode-font-family', 'sans-serif')}`;
+    const colour = themeColour(ink);
+    const colours = VERDICTS.map((verdict) => themeColour(verdictColours[verdict]));
     const counts = VERDICTS.map((_, i) => this.counts[i] ?? 0);
     const most = Math.max(1, ...counts);
     const options: uPlot.Options = {
@@ -85,8 +82,8 @@ export class VerdictChart extends LitElement {
       scales: { x: { time: false, range: [-0.6, VERDICTS.length - 0.4] }, y: { range: [0, most] } },
       axes: [
         {
-          stroke: ink,
-          font,
+          stroke: colour,
+          font: themeFont(11),
           size: 26,
           gap: 4,
           grid: { show: false },
@@ -114,8 +111,8 @@ export class VerdictChart extends LitElement {
           (plot) => {
             const { ctx } = plot;
             ctx.save();
-            ctx.font = `${Math.round(11 * devicePixelRatio)}px ${colour('--vscode-font-family', 'sans-serif')}`;
-            ctx.fillStyle = ink;
+            ctx.font = themeFont(Math.round(11 * devicePixelRatio));
+            ctx.fillStyle = colour;
             ctx.textAlign = 'center';
             ctx.textBaseline = 'bottom';
             counts.forEach((count, i) => {

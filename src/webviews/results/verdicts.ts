@@ -1,11 +1,11 @@
 /** How a verdict looks: a shape and a colour, so that nobody depends on the colour. */
 import { html, svg, type SVGTemplateResult, type TemplateResult } from 'lit';
+import type { ThemeColour } from '../theme.ts';
 import type { VERDICTS } from './messages.ts';
 
 export type Verdict = (typeof VERDICTS)[number];
 
-/** Custom property of the theme, with what stands in where a theme lacks it. */
-export const verdictColours: Readonly<Record<Verdict, readonly [property: string, otherwise: string]>> = {
+export const verdictColours: Readonly<Record<Verdict, ThemeColour>> = {
   passed: ['--vscode-testing-iconPassed', '#3fa35f'],
   failed: ['--vscode-testing-iconFailed', '#e5534b'],
   'timed out': ['--vscode-charts-yellow', '#c69026'],

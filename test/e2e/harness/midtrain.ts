@@ -3,7 +3,7 @@
  * folder. Runs are written as a runner would have left them, or made by the headless command in another process.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -13,6 +13,7 @@ import type { EventBody, ScoreSummary } from '../../../src/runner/events.ts';
 import { RUN_FORMAT } from '../../../src/runner/runFolder.ts';
 import type { EvaluationRequest } from '../../../src/runner/types.ts';
 import { smallRequest } from '../../runner/smallRun.ts';
+import { smallTraining } from '../../runner/smallTraining.ts';
 import { projectRoot, type VSCodeWindow } from './window.ts';
 
 /** A tiny model that answers nonsense, fast. */
@@ -93,6 +94,57 @@ export function writeRun(place: Pick<Place, 'runs' | 'env'>, run: WrittenRun): s
   if (rows.length > 0 || cut !== '') writeFileSync(join(folder, 'events.jsonl'), `${rows.join('\n')}\n${cut}`);
   if (log !== undefined) writeFileSync(join(folder, 'runner.log'), log);
   return folder;
+}
+
+export interface WrittenTraining extends Pick<WrittenRun, 'name' | 'age' | 'log'> {
+  readonly config?: object;
+  /** Rows of its events; those without a time get one of their own. */
+  readonly events: readonly (EventBody & { readonly time?: number })[];
+}
+
+/** Writes a training as a runner would have left it. @returns its folder */
+export function writeTraining(place: Pick<Place, 'runs'>, run: WrittenTraining): string {
+  const { name, events, config = {}, age = 60, log } = run;
+  const folder = join(place.runs, name);
+  const created = Date.now() - 60_000 * age;
+  mkdirSync(folder);
+  const request = { ...smallTraining(smallModel, config), name };
+  writeFileSync(
+    join(folder, 'run.json'),
+    JSON.stringify({ format: RUN_FORMAT, kind: 'training', created, request }, null, 2),
+  );
+  const path = join(folder, 'events.jsonl');
+  writeFileSync(path, '');
+  for (let start = 0; start < events.length; start += 20_000) {
+    const rows = events
+      .slice(start, start + 20_000)
+      .map((event, i) => JSON.stringify({ seq: start + i + 1, time: created + 500 * (start + i), ...event }));
+    appendFileSync(path, `${rows.join('\n')}\n`);
+  }
+  if (log !== undefined) writeFileSync(join(folder, 'runner.log'), log);
+  return folder;
+}
+
+/** Of a step of a made-up training: losses fall, with noise. */
+export function metricOf(step: number, steps: number, seed = 0): EventBody {
+  const noise = Math.sin(12.9898 * (step + 31 * seed)) * 43758.5453;
+  const jitter = noise - Math.floor(noise) - 0.5;
+  const fall = 1.2 + 2.8 * Math.exp((-4 * step) / steps);
+  return {
+    type: 'metric',
+    step,
+    steps,
+    loss: step === 0 ? null : fall + 0.5 * jitter,
+    heldOutLoss: step % Math.max(1, Math.round(steps / 20)) === 0 ? fall + 0.2 : null,
+    learningRate: step === 0 ? null : 1e-3 * Math.min(1, (20 * step) / steps) * (1 - (0.9 * step) / steps),
+    gradientNorm: step === 0 ? null : 0.8 + 0.4 * jitter + (step % 97 === 0 ? 2 : 0),
+    tokens: 1024 * step,
+    tokensPerSecond: step === 0 ? 0 : 900 + 120 * jitter,
+    memory: 1.2e9 + 4e7 * Math.floor((8 * step) / steps),
+    ...(step % Math.max(1, Math.round(steps / 10)) === 0
+      ? { passAt1: { passed: Math.round((30 * step) / steps), problems: 60 } }
+      : {}),
+  };
 }
 
 /** Events of a run that got so far. */

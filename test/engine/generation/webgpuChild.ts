@@ -42,6 +42,12 @@ async function everything(decoder: Decoder): Promise<Map<string, Float32Array>> 
   decoder.cache.move(2, 0, lengths[2]!);
   lengths[0] = lengths.pop()!;
   await step('after a move', 2);
+  results.set('runs of several', (await decoder.extend([prompt.slice(0, 5), prompt.slice(7, 9)], lengths)).slice());
+  lengths[0] += 5;
+  lengths[1]! += 2;
+  results.set('a run beside none', (await decoder.extend([[], prompt.slice(20, 23)], lengths)).slice());
+  lengths[1]! += 3;
+  await step('steps after runs', 2);
   const rows: number[] = [];
   await decoder.score(prompt, 2, (_, logits) => rows.push(...logits));
   results.set('teacher forcing', Float32Array.from(rows));

@@ -1,0 +1,100 @@
+/**
+ * What the head of a run panel says of a training: how it stands, how long it will take, what can be done, and the facts of
+ * its config. Pure; knows nothing of panels or of VS Code.
+ */
+import type { FollowedTraining } from '../client/followedRun.ts';
+import type { MetricsFile } from '../client/metricsFile.ts';
+import { canResume, isLive } from '../runner/state.ts';
+import type { Action, Header } from '../webviews/run/messages.ts';
+import { duration, phaseWords, runTitle, runVariant } from './runLabels.ts';
+
+export function headerOf(run: FollowedTraining, metrics: MetricsFile): Header {
+  const { state, description, folder } = run;
+  const { status, phase, phaseSince, metric } = state;
+  const step = metric?.step ?? 0;
+  const steps = metric?.steps ?? description.request.config.steps;
+  const { pace, device, notes } = metrics;
+  return {
+    title: [runTitle(description), runVariant(description)].join(', '),
+    folder,
+    status,
+    words: wordsOf(run),
+    phase: isLive(state) && phase !== null ? { words: phaseWords[phase], since: phaseSince } : null,
+    step,
+    steps,
+    left: status === 'running' && pace !== null ? pace * (steps - step) : null,
+    device: device ?? '',
+    error: state.error,
+    facts: factsOf(run, device),
+    notes: notes.map(({ level, text }) => ({ level, text })),
+    actions: actionsOf(run),
+  };
+}
+
+function wordsOf({ state }: FollowedTraining): string {
+  const { status, metric, launched, ended } = state;
+  const took = launched === null || ended === null ? '' : ` after ${duration(ended - launched)}`;
+  switch (status) {
+    case 'asked':
+      return 'Not started yet: no process has taken it.';
+    case 'running':
+      return metric === null ? 'Running: nothing is trained yet.' : 'Running';
+    case 'paused':
+      return 'Paused: it holds between two steps.';
+    case 'finished':
+      return `Finished${took}`;
+    case 'stopped':
+      return `Stopped${took}. Resume goes on from its last checkpoint.`;
+    case 'failed':
+      return `Failed${took}. Resume goes on from its last checkpoint.`;
+    case 'crashed':
+      return 'Crashed. Resume goes on from its last checkpoint.';
+  }
+}
+
+function actionsOf({ state }: FollowedTraining): Action[] {
+  const { status, metric } = state;
+  const running: Action[] = status === 'running' ? ['pause'] : [];
+  const resumable: Action[] = status === 'paused' || canResume(state) ? ['resume'] : [];
+  const live: Action[] = isLive(state)
+    ? ['release', 'stop', 'stopAndSave', 'checkpoint', 'sample', 'setLearningRate', 'setEvaluationInterval']
+    : [];
+  const drawn: Action[] = metric === null ? [] : ['exportCsv', 'exportTensorBoard'];
+  return [...running, ...resumable, ...live, 'openFolder', ...drawn];
+}
+
+/** Names and values, in the order in which they are shown. What is not known yet is left out. */
+function factsOf({ description, folder }: FollowedTraining, device: string | null): Header['facts'] {
+  const { request, identity = {}, host = {}, created } = description;
+  const { config, model } = request;
+  const { lora } = config;
+  const facts: [name: string, value: unknown][] = [
+    ['Config', request.name],
+    ['Model', model.spec],
+    ['Model hash', identity['model']],
+    ['Method', config.method === 'ntp' ? 'next-token prediction' : config.method],
+    ['Trained', config.train === 'lora' ? `LoRA, rank ${lora.rank}, alpha ${lora.alpha}` : 'all parameters'],
+    ['Data', config.data.map((source) => ('path' in source ? source.path : source.kind)).join(', ')],
+    ['Steps', config.steps],
+    ['Tokens a step', config.batchTokens],
+    ['Context', config.context],
+    ['Learning rate', config.learningRate ?? identity['learningRate']],
+    ['Schedule', `${config.schedule}, ${config.warmup} steps of warm-up`],
+    ['Weight decay', config.weightDecay],
+    ['Clipped at', config.clip ?? 'not clipped'],
+    ['Evaluated', config.evaluationInterval === 0 ? 'never' : `every ${config.evaluationInterval} steps`],
+    ['Checkpoint', `every ${config.checkpointInterval} steps, the last ${config.keep} and the best are kept`],
+    ['Early stopping', config.patience === null ? 'off' : `after ${config.patience} evaluations without gain`],
+    ['Seed', config.seed],
+    ['Device', device],
+    ['Machine', host['platform'] === undefined ? '' : `${str(host['platform'])}, ${str(host['cores'])} cores`],
+    ['Asked for', new Date(created).toLocaleString()],
+    ['Folder', folder],
+  ];
+  return facts.map(([name, value]) => ({ name, value: str(value) })).filter(({ value }) => value !== '');
+}
+
+function str(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
+}

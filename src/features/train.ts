@@ -1,0 +1,181 @@
+/**
+ * Training by a run config: makes one, estimates what it needs, starts it, and finds the run that goes on with it.
+ */
+import { spawn } from 'node:child_process';
+import { basename, dirname } from 'node:path';
+import { createInterface } from 'node:readline';
+import * as vscode from 'vscode';
+import type { RunFollower } from '../client/runFollower.ts';
+import { commands, editors } from '../contributions.ts';
+import type { ResolvedModel } from '../catalog/models.ts';
+import { UserError } from '../errors.ts';
+import { ENDING, parseTrainingConfig, type ReadConfig } from '../midtraining/config.ts';
+import { runName } from '../runner/store.ts';
+import { runsPrograms, type TrainingRequest } from '../runner/types.ts';
+import { findData, findModel, type Found } from './catalog.ts';
+import { type AskedTraining, chosenConfig, configPicks, readConfig, workspaceConfigs } from './configDocuments.ts';
+import { newConfigText } from './configText.ts';
+import { type Midtrain, register } from './context.ts';
+import { needDownloadConsent } from './evaluate.ts';
+import { needProgramConsent } from './programConsent.ts';
+import { environmentOf, readSettings } from './settings.ts';
+import { TextPage } from './textPage.ts';
+
+export function activateTrain(midtrain: Midtrain): void {
+  const page = new TextPage('midtrain-estimate', 'Estimate');
+  midtrain.extension.subscriptions.push(page);
+  register(midtrain, commands.train, async (argument?: unknown) => {
+    const spec = (argument as { spec?: unknown } | undefined)?.spec;
+    const uri = typeof spec === 'string' ? await newConfig(spec) : await configToTrainBy();
+    await vscode.commands.executeCommand('vscode.openWith', uri, editors.configForm);
+  });
+  register(midtrain, commands.newConfig, async () => {
+    await vscode.window.showTextDocument(await newConfig(null));
+  });
+  register(midtrain, commands.trainByConfig, async (argument?: unknown) => {
+    await startTraining(midtrain, await chosenConfig(argument, 'Train by which config?'));
+  });
+  register(midtrain, commands.estimate, async (argument?: unknown) => {
+    const uri = await chosenConfig(argument, 'Estimate which config?');
+    const { summary, lines } = await estimateTraining(midtrain, uri);
+    const show = 'Show Estimate';
+    void vscode.window.showInformationMessage(`Midtrain: ${summary}`, show).then((answer) => {
+      if (answer === show) void page.show(`${basename(uri.path)}\n\n${lines.join('\n')}\n`);
+    });
+  });
+}
+
+/** Starts a run once its model is here or may be fetched. @throws UserError for what is wrong with the config or its model */
+export async function startTraining(midtrain: Midtrain, uri: vscode.Uri): Promise<RunFollower> {
+  if (!vscode.workspace.isTrusted) throw new UserError('This workspace is not trusted, so nothing is run in it.');
+  const asked = await readConfig(uri);
+  const { name, config, spec } = asked;
+  const { here, plan } = await agreedModel(asked);
+  const label = here?.label ?? plan?.what ?? spec;
+  const { python } = readSettings();
+  const request: TrainingRequest = { name, config, model: { path: here?.path ?? null, spec, label }, python };
+  if (runsPrograms(request)) await needProgramConsent(midtrain);
+  return midtrain.start(request);
+}
+
+/** The model, once it and the benchmark of the loop are here or may be fetched. */
+async function agreedModel({ spec, config }: AskedTraining): Promise<Found<ResolvedModel>> {
+  const model = await findModel(spec);
+  const data = config.passAt1 === null ? null : await findData(config.passAt1.benchmark);
+  const plans = [model.plan, data?.plan ?? null].filter((plan) => plan !== null);
+  if (plans.length > 0) await needDownloadConsent(plans);
+  return model;
+}
+
+/** The latest run of this config that can go on, or null. */
+export function resumableRun(midtrain: Midtrain, { name, config }: ReadConfig): RunFollower | null {
+  const isOfConfig = ({ description }: RunFollower): boolean => {
+    if (description.kind !== 'training' || description.request.name !== name) return false;
+    const { request } = description;
+    return runName(request) === runName({ ...request, config });
+  };
+  return midtrain.runs.runs.find((run) => isOfConfig(run) && midtrain.canResume(run)) ?? null;
+}
+
+/** What `midtrain train CONFIG --estimate` said. */
+export interface Estimated {
+  /** The most important of it in a sentence. */
+  readonly summary: string;
+  readonly lines: readonly string[];
+}
+
+/** Asks the headless command, which takes some steps of the real trainer. @throws UserError; CancellationError when it is left */
+export async function estimateTraining(midtrain: Midtrain, uri: vscode.Uri): Promise<Estimated> {
+  if (!vscode.workspace.isTrusted) throw new UserError('This workspace is not trusted, so nothing is run in it.');
+  await agreedModel(await readConfig(uri));
+  return vscode.window.withProgress(
+    { location: vscode.ProgressLocation.Notification, title: `Estimating ${basename(uri.path)}`, cancellable: true },
+    (progress, token) =>
+      runEstimate(midtrain, uri.fsPath, token, (message) => {
+        progress.report({ message });
+      }),
+  );
+}
+
+async function runEstimate(
+  { command }: Midtrain,
+  file: string,
+  token: vscode.CancellationToken,
+  tell: (message: string) => void,
+): Promise<Estimated> {
+  const child = spawn(process.execPath, [command, 'train', file, '--estimate', '--json', '--yes'], {
+    env: { ...process.env, ...environmentOf(readSettings()), ELECTRON_RUN_AS_NODE: '1' },
+    stdio: ['ignore', 'pipe', 'ignore'],
+    windowsHide: true,
+  });
+  token.onCancellationRequested(() => child.kill());
+  const failed = new Promise<never>((_, reject) => child.once('error', reject));
+  const read = async (): Promise<Estimated> => {
+    let estimated: Estimated | null = null;
+    let error = 'It ended without an answer.';
+    for await (const line of createInterface(child.stdout)) {
+      const row = JSON.parse(line) as { type: string; text?: string; message?: string } & Estimated;
+      if (row.type === 'note') tell(row.text ?? '');
+      if (row.type === 'error') error = row.message ?? error;
+      if (row.type === 'estimate') estimated = row;
+    }
+    if (token.isCancellationRequested) throw new vscode.CancellationError();
+    if (estimated === null) throw new UserError(error);
+    return estimated;
+  };
+  return Promise.race([read(), failed]);
+}
+
+/** One of the workspace's configs, or a new one. */
+async function configToTrainBy(): Promise<vscode.Uri> {
+  const configs = await workspaceConfigs();
+  if (configs.length === 0) return newConfig(null);
+  const another = { label: '$(add) New Training Config…', description: '', uri: null };
+  const picked = await vscode.window.showQuickPick([...configPicks(configs), another], {
+    title: 'Train by which config?',
+  });
+  if (picked === undefined) throw new vscode.CancellationError();
+  return picked.uri ?? newConfig(null);
+}
+
+/** Writes a config with the defaults, for this model where one is named. @returns where @throws CancellationError */
+async function newConfig(spec: string | null): Promise<vscode.Uri> {
+  const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
+  const uri = folder === undefined ? await askPlace() : await askName(folder);
+  const { model, data, train, steps } = parseTrainingConfig('{}', ENDING);
+  const text = newConfigText({ model: spec ?? model, data: data.map(({ kind }) => ({ kind })), train, steps });
+  await vscode.workspace.fs.writeFile(uri, Buffer.from(text));
+  return uri;
+}
+
+async function askName(folder: vscode.Uri): Promise<vscode.Uri> {
+  const place = (name: string): vscode.Uri => vscode.Uri.joinPath(folder, `${name.trim()}${ENDING}`);
+  const exists = (uri: vscode.Uri): Thenable<boolean> =>
+    vscode.workspace.fs.stat(uri).then(
+      () => true,
+      () => false,
+    );
+  const name = await vscode.window.showInputBox({
+    title: 'New Training Config',
+    prompt: `Its name, which its runs have too. It is kept as NAME${ENDING} in ${basename(folder.path)}.`,
+    value: 'training',
+    validateInput: async (value) => {
+      if (!/^[\w.-]+$/.test(value.trim())) return 'Write a name of letters, digits, points and dashes.';
+      return (await exists(place(value))) ? `There is a ${value.trim()}${ENDING} already.` : null;
+    },
+  });
+  if (name === undefined) throw new vscode.CancellationError();
+  return place(name);
+}
+
+/** Without a folder that is open. */
+async function askPlace(): Promise<vscode.Uri> {
+  const uri = await vscode.window.showSaveDialog({
+    title: 'New Training Config',
+    filters: { 'Midtrain run config': [ENDING.slice(1)] },
+  });
+  if (uri === undefined) throw new vscode.CancellationError();
+  return uri.path.endsWith(ENDING)
+    ? uri
+    : vscode.Uri.joinPath(vscode.Uri.file(dirname(uri.fsPath)), `${basename(uri.path)}${ENDING}`);
+}

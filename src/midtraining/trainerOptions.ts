@@ -1,0 +1,72 @@
+/**
+ * What a run config means to the trainer and to the rows of its data. Knows nothing of runs or of files.
+ */
+import type { Tokenizer } from '../engine/text/tokenizer.ts';
+import type { LoraMethod, TrainingMethod } from '../engine/training/method.ts';
+import { DEFAULT_ADAMW, type TrainerOptions, type TrainingDevice } from '../engine/training/trainer.ts';
+import type { TrainingConfig } from './config.ts';
+import type { RowOptions } from './data/trainingRows.ts';
+
+/** Tokens of a micro-batch: its activations are in memory at a time. */
+const MICRO_TOKENS = 2048;
+
+export function trainerOptions(config: TrainingConfig): TrainerOptions & { readonly accumulates: boolean } {
+  const { context, schedule, warmup, steps, floor, weightDecay, clip, threads, checkpointing } = config;
+  const rows = microRows(config);
+  return {
+    method: methodOf(config),
+    rows,
+    length: context,
+    optimizer: { ...DEFAULT_ADAMW, weightDecay },
+    schedule: { shape: schedule, peak: learningRateOf(config), warmup, total: steps, floor },
+    clip,
+    device: deviceOf(config),
+    threads,
+    checkpointing,
+    accumulates: rows < batchRows(config),
+  };
+}
+
+/** What is trained. */
+export function methodOf(config: TrainingConfig): TrainingMethod {
+  const { train, lora, seed } = config;
+  return train === 'full' ? { type: 'full' } : { type: 'lora', ...lora, base: baseOf(config), seed };
+}
+
+/** Precision of what LoRA freezes. */
+export function baseOf(config: TrainingConfig): LoraMethod['base'] {
+  return config.lora.base ?? (deviceOf(config) === 'cpu' ? 'int8' : 'fp32');
+}
+
+export function deviceOf({ device }: TrainingConfig): TrainingDevice {
+  return device === 'auto' ? 'cpu' : device;
+}
+
+/** Device and precision, as a run says them. */
+export function deviceText(config: TrainingConfig): string {
+  const int8 = config.train === 'lora' && baseOf(config) === 'int8';
+  return `${deviceOf(config)}, ${int8 ? 'fp32 on an int8 base' : 'fp32'}`;
+}
+
+/** The highest rate. */
+export function learningRateOf({ learningRate, train }: TrainingConfig): number {
+  return learningRate ?? (train === 'lora' ? 2e-4 : 5e-5);
+}
+
+/** Rows of a step. */
+export function batchRows({ batchTokens, context }: TrainingConfig): number {
+  return Math.max(1, Math.floor(batchTokens / context));
+}
+
+/** Rows of a micro-batch: as many as divide a step's rows and are not too many tokens. */
+function microRows(config: TrainingConfig): number {
+  const rows = batchRows(config);
+  let micro = Math.max(1, Math.min(rows, Math.floor(MICRO_TOKENS / config.context)));
+  while (rows % micro !== 0) micro--;
+  return micro;
+}
+
+export function rowOptions({ context, seed }: TrainingConfig, { eosTokenIds }: Tokenizer): RowOptions {
+  const end = eosTokenIds[0] ?? null;
+  return { rowLength: context, seed, endTokenId: end, paddingTokenId: end ?? 0 };
+}

@@ -1,0 +1,25 @@
+/**
+ * What was set by hand, and from which step on it holds. What was set later holds from its own step on, whatever had been
+ * set for the steps behind it: so a run that goes back to a checkpoint does again what was set, and takes up new wishes on
+ * the way. Knows nothing of what the settings mean.
+ */
+import type { Settings } from './events.ts';
+
+export class PlannedSettings {
+  readonly #steps = new Map<number, Settings>();
+
+  /** @param step steps done before it holds */
+  add(step: number, settings: Settings): void {
+    for (const [at, planned] of this.#steps) {
+      if (at < step) continue;
+      const left = Object.entries(planned).filter(([key]) => !(key in settings));
+      this.#steps.set(at, Object.fromEntries(left));
+    }
+    this.#steps.set(step, { ...this.#steps.get(step), ...settings });
+  }
+
+  /** What begins to hold when so many steps are done. */
+  at(step: number): Settings {
+    return this.#steps.get(step) ?? {};
+  }
+}

@@ -1,0 +1,173 @@
+/** How the run panel looks, beyond what all panels have in common. Every colour is the theme's. */
+import { css } from 'lit';
+import { panelStyles } from '../panelStyles.ts';
+
+export const appStyles = [
+  panelStyles,
+  css`
+    main {
+      box-sizing: border-box;
+      min-height: 100%;
+      display: flex;
+      flex-direction: column;
+      gap: 10px;
+      padding: 10px 14px 24px;
+    }
+    .state {
+      font-variant-numeric: tabular-nums;
+    }
+    header {
+      display: flex;
+      flex-direction: column;
+      gap: 4px;
+    }
+    .tools {
+      display: flex;
+      flex-wrap: wrap;
+      gap: 6px 14px;
+      align-items: center;
+      padding: 6px 0;
+      border-top: 1px solid var(--vscode-panel-border, var(--vscode-contrastBorder));
+      border-bottom: 1px solid var(--vscode-panel-border, var(--vscode-contrastBorder));
+    }
+    .tools label,
+    .tools .group {
+      display: inline-flex;
+      gap: 6px;
+      align-items: center;
+    }
+    select,
+    input[type='range'] {
+      font: inherit;
+      color: var(--vscode-dropdown-foreground, var(--vscode-foreground));
+      accent-color: var(--vscode-button-background, var(--vscode-foreground));
+    }
+    select {
+      background: var(--vscode-dropdown-background, var(--vscode-editor-background));
+      border: 1px solid var(--vscode-dropdown-border, var(--vscode-contrastBorder, transparent));
+      padding: 2px 4px;
+      min-height: 24px;
+    }
+    input[type='range'] {
+      width: 110px;
+      height: 24px;
+    }
+    select:focus-visible,
+    input:focus-visible {
+      outline: 1px solid var(--vscode-focusBorder);
+    }
+    .weight {
+      min-width: 5ch;
+      font-variant-numeric: tabular-nums;
+    }
+    .overlays {
+      display: flex;
+      flex-wrap: wrap;
+      gap: 6px 12px;
+      list-style: none;
+      margin: 0;
+      padding: 0;
+    }
+    .overlays li {
+      display: inline-flex;
+      gap: 6px;
+      align-items: center;
+    }
+    .charts {
+      display: grid;
+      grid-template-columns: repeat(auto-fit, minmax(min(380px, 100%), 1fr));
+      gap: 14px 18px;
+    }
+    .large {
+      grid-column: 1 / -1;
+      position: relative;
+    }
+    .marks {
+      position: relative;
+      height: 26px;
+      overflow: hidden;
+    }
+    .mark {
+      all: unset;
+      box-sizing: border-box;
+      position: absolute;
+      top: 0;
+      width: 24px;
+      height: 24px;
+      display: grid;
+      place-items: center;
+      cursor: pointer;
+      border-radius: 3px;
+      color: var(--vscode-foreground);
+    }
+    .mark:hover {
+      background: var(--vscode-toolbar-hoverBackground);
+    }
+    .mark:focus-visible {
+      outline: 1px solid var(--vscode-focusBorder);
+      outline-offset: -1px;
+    }
+    .mark .many {
+      box-sizing: border-box;
+      min-width: 18px;
+      padding: 0 3px;
+      border: 1px solid;
+      border-radius: 9px;
+      font-size: 11px;
+      font-weight: 600;
+      text-align: center;
+    }
+    .tip {
+      position: absolute;
+      top: 50px;
+      z-index: 10;
+      max-width: 420px;
+      padding: 6px 8px;
+      color: var(--vscode-editorHoverWidget-foreground);
+      background: var(--vscode-editorHoverWidget-background);
+      border: 1px solid var(--vscode-editorHoverWidget-border, var(--vscode-contrastBorder));
+      border-radius: 3px;
+      box-shadow: 0 2px 8px var(--vscode-widget-shadow);
+    }
+    .tip p {
+      margin: 0 0 2px;
+    }
+    .reading {
+      min-height: 1.4em;
+      font-variant-numeric: tabular-nums;
+    }
+    .samples {
+      display: grid;
+      grid-template-columns: minmax(180px, 280px) minmax(0, 1fr);
+      gap: 12px;
+    }
+    .samples select {
+      width: 100%;
+      height: 260px;
+      font-variant-numeric: tabular-nums;
+    }
+    @media (max-width: 620px) {
+      .samples {
+        grid-template-columns: minmax(0, 1fr);
+      }
+    }
+    .scrolls {
+      max-height: 240px;
+      overflow: auto;
+    }
+    .events {
+      border-collapse: collapse;
+      margin: 4px 12px;
+    }
+    .events th,
+    .events td {
+      text-align: left;
+      padding: 2px 14px 2px 0;
+      vertical-align: top;
+    }
+    .events .number {
+      text-align: right;
+      font-variant-numeric: tabular-nums;
+    }
+  `,
+];

@@ -1,0 +1,266 @@
+/**
+ * The curves of a run in columns, and what of them is drawn: of a million points at most two for each column of pixels, the
+ * least and the greatest there. Pure; knows nothing of browsers or of what draws.
+ */
+import { type Axis, type MetricsMessage, QUANTITIES, type Quantity } from './messages.ts';
+
+const BLOCK = 32;
+
+/** A quantity by row; NaN where it was not told. Knows the extremes of each block, so that those of many rows are found fast. */
+export class Values {
+  #count = 0;
+  #data = new Float32Array(1024);
+  #lows = new Float32Array(1024 / BLOCK);
+  #highs = new Float32Array(1024 / BLOCK);
+  #known = 0;
+  /** What `extremes` found last. */
+  low = Infinity;
+  high = -Infinity;
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Whether anything was told at all. */
+  get some(): boolean {
+    return this.#known > 0;
+  }
+
+  at(row: number): number {
+    return row < this.#count ? this.#data[row]! : NaN;
+  }
+
+  /** Puts these values behind the first `from`; what was there is void. */
+  put(from: number, values: Float32Array): void {
+    const count = from + values.length;
+    if (count > this.#data.length) {
+      const length = Math.max(count, 2 * this.#data.length);
+      this.#data = grown(this.#data, length);
+      this.#lows = grown(this.#lows, Math.ceil(length / BLOCK));
+      this.#highs = grown(this.#highs, Math.ceil(length / BLOCK));
+    }
+    for (let row = from; row < this.#count; row += 1) if (!Number.isNaN(this.#data[row]!)) this.#known -= 1;
+    this.#data.set(values, from);
+    for (let i = 0; i < values.length; i += 1) if (!Number.isNaN(values[i]!)) this.#known += 1;
+    this.#count = count;
+    for (let block = Math.floor(from / BLOCK); block * BLOCK < count; block += 1) {
+      this.#scan(block * BLOCK, Math.min(count, (block + 1) * BLOCK), Infinity, -Infinity);
+      this.#lows[block] = this.low;
+      this.#highs[block] = this.high;
+    }
+  }
+
+  /** Finds the least and the greatest of the rows from `from` to before `to`, into `low` and `high`; low > high: none was told. */
+  extremes(from: number, to: number): void {
+    const first = Math.ceil(from / BLOCK);
+    const last = Math.floor(to / BLOCK);
+    if (first >= last) {
+      this.#scan(from, to, Infinity, -Infinity);
+      return;
+    }
+    let low = Infinity;
+    let high = -Infinity;
+    for (let block = first; block < last; block += 1) {
+      if (this.#lows[block]! < low) low = this.#lows[block]!;
+      if (this.#highs[block]! > high) high = this.#highs[block]!;
+    }
+    this.#scan(from, first * BLOCK, low, high);
+    this.#scan(last * BLOCK, to, this.low, this.high);
+  }
+
+  /** The next row from `row` on, in steps of 1 or -1, that was told; null: none. */
+  next(row: number, step: 1 | -1): number | null {
+    if (!this.some) return null;
+    for (let at = row; at >= 0 && at < this.#count; at += step) if (!Number.isNaN(this.#data[at]!)) return at;
+    return null;
+  }
+
+  #scan(from: number, to: number, low: number, high: number): void {
+    const data = this.#data;
+    for (let row = from; row < to; row += 1) {
+      const value = data[row]!; // NaN is neither less nor greater
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+    this.low = low;
+    this.high = high;
+  }
+}
+
+/** What is drawn of a run: the quantities that it tells, and what follows from them. */
+export type Drawn = Quantity | 'smoothed' | 'passAt1';
+
+export class RunCurves {
+  #count = 0;
+  #steps = new Float64Array(1024);
+  #worked = new Float64Array(1024);
+  #tokens = new Float64Array(1024);
+  #times = new Float64Array(1024);
+  readonly #values: Readonly<Record<Drawn, Values>>;
+  #weight = 0;
+
+  constructor() {
+    const names: readonly Drawn[] = [...QUANTITIES, 'smoothed', 'passAt1'];
+    this.#values = Object.fromEntries(names.map((name) => [name, new Values()])) as Record<Drawn, Values>;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  of(name: Drawn): Values {
+    return this.#values[name];
+  }
+
+  /** Places of the rows on an axis: steps, tokens, or seconds at work. They rise. A view, void after the next `apply`. */
+  places(axis: Axis): Float64Array {
+    const all = axis === 'step' ? this.#steps : axis === 'tokens' ? this.#tokens : this.#worked;
+    return all.subarray(0, this.#count);
+  }
+
+  /** Milliseconds since 1970 of a row. */
+  time(row: number): number {
+    return this.#times[row]!;
+  }
+
+  /** Takes rows over. A message that does not fit in itself or behind the others is passed over. @returns whether it was taken */
+  apply({ from, steps, worked, tokens, times, values }: MetricsMessage): boolean {
+    const { length } = steps;
+    const columns = [worked, tokens, times, ...QUANTITIES.map((name) => values[name])];
+    if (from > this.#count || columns.some((column) => column.length !== length)) return false;
+    for (let i = 0; i < length; i += 1) {
+      const before = i > 0 ? steps[i - 1]! : from > 0 ? this.#steps[from - 1]! : -1;
+      if (steps[i]! <= before) return false;
+    }
+    const count = from + length;
+    if (count > this.#steps.length) {
+      const size = Math.max(count, 2 * this.#steps.length);
+      this.#steps = grown64(this.#steps, size);
+      this.#worked = grown64(this.#worked, size);
+      this.#tokens = grown64(this.#tokens, size);
+      this.#times = grown64(this.#times, size);
+    }
+    this.#steps.set(steps, from);
+    this.#worked.set(worked, from);
+    this.#tokens.set(tokens, from);
+    this.#times.set(times, from);
+    this.#count = count;
+    for (const name of QUANTITIES) this.#values[name].put(from, values[name]);
+    this.#values.passAt1.put(
+      from,
+      values.passed.map((passed, i) => passed / values.problems[i]!),
+    );
+    return true;
+  }
+
+  /**
+   * Smooths the loss anew: an exponential moving average in which the past weighs `weight`, without the bias of its beginning.
+   */
+  smooth(weight = this.#weight): void {
+    this.#weight = weight;
+    const loss = this.#values.loss;
+    const smoothed = new Float32Array(this.#count).fill(NaN);
+    let sum = 0;
+    let total = 0;
+    for (let row = 0; row < this.#count; row += 1) {
+      const value = loss.at(row);
+      if (!Number.isFinite(value)) continue;
+      sum = weight * sum + (1 - weight) * value;
+      total = weight * total + (1 - weight);
+      smoothed[row] = sum / total;
+    }
+    this.#values.smoothed.put(0, smoothed);
+  }
+
+  /** The row whose place is nearest; null where there are none. */
+  nearest(axis: Axis, place: number): number | null {
+    const places = this.places(axis);
+    if (places.length === 0) return null;
+    const at = Math.min(places.length - 1, lowerBound(places, place));
+    return at > 0 && place - places[at - 1]! < places[at]! - place ? at - 1 : at;
+  }
+}
+
+/** The first place of a rising list, from `from` on, whose number is at least `wanted`; its length: none. */
+export function lowerBound(rising: ArrayLike<number>, wanted: number, from = 0): number {
+  let low = from;
+  let high = rising.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (rising[middle]! < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Where `decimated` has its points between `from` and `to`: both ends, and two in each column. */
+export function gridOf(from: number, to: number, columns: number): number[] {
+  const width = (to - from) / columns;
+  const inner = Array.from({ length: 2 * columns }, (_, slot) => from + (slot / 2 + 0.25) * width);
+  return [from, ...inner, to];
+}
+
+/**
+ * What is drawn between `from` and `to`: for each point of `gridOf` a value or null. A column has the least and the greatest
+ * value in it, in the order in which the curve goes. At both ends is where the curve enters and leaves.
+ * @param onlyPositive for a logarithmic scale
+ */
+export function decimated(
+  places: Float64Array,
+  values: Values,
+  from: number,
+  to: number,
+  columns: number,
+  onlyPositive = false,
+): (number | null)[] {
+  const drawn = new Array<number | null>(2 * columns + 2).fill(null);
+  if (!values.some || !(to > from)) return drawn;
+  const kept = (value: number): number | null =>
+    Number.isFinite(value) && (!onlyPositive || value > 0) ? value : null;
+  const first = lowerBound(places, from);
+  let row = first;
+  for (let column = 0; column < columns && row < places.length; column += 1) {
+    const isLast = column === columns - 1;
+    const edge = isLast ? to : from + ((column + 1) * (to - from)) / columns;
+    let end = lowerBound(places, edge, row);
+    while (isLast && places[end] === to) end += 1; // the last column holds its right edge too
+    if (end === row) continue;
+    values.extremes(row, end);
+    const { low, high } = values;
+    if (low <= high) {
+      const rises = values.at(end - 1) >= values.at(row);
+      drawn[1 + 2 * column] = kept(rises ? low : high);
+      if (low !== high) drawn[2 + 2 * column] = kept(rises ? high : low);
+    }
+    row = end;
+  }
+  drawn[0] = crossing(places, values, values.next(first - 1, -1), values.next(first, 1), from, kept);
+  drawn[drawn.length - 1] = crossing(places, values, values.next(row - 1, -1), values.next(row, 1), to, kept);
+  return drawn;
+}
+
+/** Value of the straight line between two rows at a place; null where there is none. */
+function crossing(
+  places: Float64Array,
+  values: Values,
+  before: number | null,
+  after: number | null,
+  place: number,
+  kept: (value: number) => number | null,
+): number | null {
+  if (before === null || after === null) return null;
+  const share = (place - places[before]!) / (places[after]! - places[before]!);
+  return kept(values.at(before) + share * (values.at(after) - values.at(before)));
+}
+
+function grown(data: Float32Array<ArrayBuffer>, length: number): Float32Array<ArrayBuffer> {
+  const larger = new Float32Array(length);
+  larger.set(data);
+  return larger;
+}
+
+function grown64(data: Float64Array<ArrayBuffer>, length: number): Float64Array<ArrayBuffer> {
+  const larger = new Float64Array(length);
+  larger.set(data);
+  return larger;
+}

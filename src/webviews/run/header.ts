@@ -1,0 +1,81 @@
+/** The head of the run panel: how the run stands, how long it will take, and what can be done. */
+import { html, nothing, type TemplateResult } from 'lit';
+import { duration } from '../duration.ts';
+import type { Action, Header } from './messages.ts';
+
+/** In the order of the buttons. Exports have a place of their own. */
+const buttons: readonly (readonly [action: Action, title: string, what: string])[] = [
+  ['pause', 'Pause', 'Hold before the next step; the model stays in memory'],
+  ['resume', 'Resume', 'Go on'],
+  ['release', 'Pause and Release Memory', 'Keep a checkpoint, give the memory back and hold'],
+  ['stop', 'Stop', 'Stop before the next step; resumed, it goes on from its last checkpoint'],
+  ['stopAndSave', 'Stop and Save', 'Save a checkpoint before the next step and stop'],
+  ['checkpoint', 'Checkpoint Now', 'Save a checkpoint before the next step'],
+  ['sample', 'Sample Now', 'Show what the live weights write'],
+  ['setLearningRate', 'Set Learning Rate…', 'For the steps to come'],
+  ['setEvaluationInterval', 'Set Evaluation Interval…', 'Steps between evaluations'],
+  ['openFolder', 'Open Folder', "Open the run's folder"],
+];
+
+/** @param now milliseconds since 1970 */
+export function headerView(header: Header, now: number, act: (action: Action) => void): TemplateResult {
+  const { title, words, phase, step, steps, left, device, error, status, actions } = header;
+  const age = phase?.since == null ? '' : ` for ${duration(now - phase.since)}`;
+  const parts = [
+    words,
+    ...(phase === null ? [] : [`${phase.words}${age}`]),
+    `step ${step}${steps === null ? '' : ` of ${steps}`}`,
+    ...(left === null ? [] : [`about ${duration(left)} left`]),
+    ...(device === '' ? [] : [device]),
+  ];
+  const isLive = status === 'running' || status === 'paused';
+  return html`
+    <header>
+      <h1>${title}</h1>
+      <p class="state">${parts.join(' · ')}</p>
+      ${
+        isLive && steps !== null
+          ? html`<progress aria-label="Steps" max=${Math.max(1, steps)} .value=${step}></progress>`
+          : nothing
+      }
+      ${error === '' ? nothing : html`<pre class="error" role="alert">${error}</pre>`}
+      <div class="actions" role="group" aria-label="Control of the run">
+        ${buttons
+          .filter(([action]) => actions.includes(action))
+          .map(
+            ([action, name, what], place) =>
+              html`<vscode-button
+                ?secondary=${place > 0}
+                title=${what}
+                @click=${() => {
+                  act(action);
+                }}
+                >${name}</vscode-button
+              >`,
+          )}
+      </div>
+    </header>
+  `;
+}
+
+/** Why there is no curve yet, and what will come. */
+export function emptyWords({ status, phase }: Header, now: number): string {
+  switch (status) {
+    case 'asked':
+      return 'No process has taken this run yet. Resume starts it.';
+    case 'running': {
+      if (phase === null) return 'Its process is starting.';
+      const age = phase.since === null ? '' : ` for ${duration(now - phase.since)}`;
+      return `It is ${phase.words}${age}. Curves show here from the first step on.`;
+    }
+    case 'paused':
+      return 'It is paused before its first step.';
+    case 'finished':
+      return 'It finished without telling of any step.';
+    case 'stopped':
+      return 'It was stopped before its first step. Resume starts it again.';
+    case 'failed':
+    case 'crashed':
+      return `It ${status} before its first step: the message above says why. Mend that, then Resume starts it again.`;
+  }
+}

@@ -1,0 +1,5 @@
+/** The run panel's script. */
+import { preparePage } from '../page.ts';
+import './app.ts';
+
+preparePage();

@@ -1,0 +1,209 @@
+/**
+ * The run panel in a real VS Code, over trainings that were written for it: everything it shows, in every kind of theme, by
+ * mouse and by keyboard, beside another run, after a reload, and what it says of runs that have no curve.
+ */
+import fc from 'fast-check';
+import type { Frame } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import type { EventBody } from '../../src/runner/events.ts';
+import { parseToPanel } from '../../src/webviews/run/messages.ts';
+import { assertA11y } from './harness/accessibility.ts';
+import { metricOf, newPlace, writeTraining } from './harness/midtrain.ts';
+import { installed, withVSCode } from './harness/window.ts';
+
+/** With MIDTRAIN_SCREENSHOTS=1 the pictures of the documentation are written. */
+const pictures = process.env['MIDTRAIN_SCREENSHOTS'] === '1' ? 'media/screenshots' : 'artifacts/screenshots';
+const STEPS = 400;
+
+const launch: EventBody = { type: 'launch', pid: 1, version: '0.1.0', host: 'here' };
+const control = (verb: 'pause' | 'resume' | 'checkpoint' | 'set', detail: string, more: object = {}): EventBody => ({
+  type: 'control',
+  verb,
+  client: 'vscode',
+  detail,
+  ...more,
+});
+
+/** A training in which everything has happened: paused, killed and resumed, its rate changed, sampled. */
+function eventful(seed: number, end: 'finished' | 'failed' = 'finished'): EventBody[] {
+  const metrics = (from: number, to: number): EventBody[] =>
+    Array.from({ length: to - from + 1 }, (_, i) => metricOf(from + i, STEPS, seed));
+  const sample = (step: number, verdict: string | null): EventBody => ({
+    type: 'sample',
+    step,
+    taskId: verdict === null ? null : 'starter/7',
+    prompt: 'def total(values):\n    """ Sum of the values. """\n',
+    completion: `    result = 0\n    for value in values:  # step ${step}\n        result += value\n    return result\n`,
+    verdict,
+  });
+  return [
+    launch,
+    { type: 'engine', device: 'cpu, fp32, 2 × 512 tokens at a time' },
+    { type: 'note', level: 'warning', text: 'Not on this machine, so the data were not compared with it: MBPP.' },
+    { type: 'phase', phase: 'train' },
+    ...metrics(0, 120),
+    control('pause', 'Training holds before the next step; the model stays in memory.'),
+    control('resume', 'Training goes on.'),
+    sample(120, 'failed'),
+    ...metrics(121, 200),
+    control('checkpoint', 'It saves a checkpoint before the next step.'),
+    ...metrics(201, 210),
+    { type: 'launch', pid: 2, version: '0.1.0', host: 'here' },
+    { type: 'phase', phase: 'train' },
+    ...metrics(201, 300),
+    control('set', 'From step 301 on the learning rate is 0.0002.', { settings: { learningRate: 0.0002 }, step: 300 }),
+    sample(300, 'passed'),
+    sample(300, null),
+    ...metrics(301, STEPS),
+    {
+      type: 'done',
+      status: end,
+      score: null,
+      seconds: { total: 200 },
+      error: end === 'failed' ? 'Training diverges.' : '',
+    },
+  ];
+}
+
+declare const window: { postMessage(message: unknown): void };
+
+/** Anything, and what looks like a message of the extension and is none. */
+function malformedMessages(): unknown[] {
+  const near = fc.record(
+    {
+      type: fc.constantFrom<unknown>('run', 'metrics', 'marks', 'samples', 'sample', 'overlays', 'file', 'gone', null),
+      header: fc.jsonValue(),
+      run: fc.jsonValue(),
+      from: fc.integer(),
+      steps: fc.jsonValue(),
+      values: fc.jsonValue(),
+      marks: fc.array(fc.jsonValue(), { minLength: 1 }),
+      samples: fc.array(fc.jsonValue(), { minLength: 1 }),
+      runs: fc.array(fc.jsonValue(), { minLength: 1 }),
+      text: fc.constantFrom<unknown>(3, null),
+      read: fc.constantFrom<unknown>(-1, 'x', null),
+    },
+    { requiredKeys: ['type'] },
+  );
+  const messages = fc.sample(fc.oneof(fc.jsonValue(), near), { numRuns: 10_000, seed: 6 });
+  return messages.filter((message) => parseToPanel(message) === null);
+}
+
+const reading = (panel: Frame): Promise<string> => panel.locator('[data-reading]').innerText();
+
+describe.each(installed('current', 'oldest'))('the run panel in the %s VS Code', (version) => {
+  it('shows a training, by mouse and by keyboard, beside another one, and is kept over a reload', async () => {
+    const place = newPlace();
+    writeTraining(place, { name: 'other', events: eventful(3), age: 90, config: { steps: STEPS } });
+    writeTraining(place, { name: 'mine', events: eventful(0), config: { steps: STEPS } });
+    await withVSCode({ name: 'run', version, workspace: place.workspace, env: place.env }, async (vs) => {
+      const { ui, page } = vs;
+      await ui.showView('View: Show Midtrain', 'Runs');
+      await ui.treeItem('Runs', 'Training mine').click();
+      let panel = await ui.webview();
+      await panel.getByRole('heading', { name: 'Training mine: tiny' }).waitFor();
+      await panel.getByText(`step ${STEPS} of ${STEPS}`).waitFor();
+      await panel.getByRole('group', { name: /^Loss: train/ }).waitFor();
+      for (const name of ['pass@1', 'Learning rate', 'Gradient norm', 'Speed', 'Memory']) {
+        await panel.getByRole('group', { name: new RegExp(`^${name}`) }).waitFor();
+      }
+
+      // Marks say what they are, on hover and on focus.
+      const set = panel.getByRole('button', { name: /^Step 300\. Set: .*0\.0002/ });
+      await set.hover();
+      await panel.getByRole('tooltip').getByText('learning rate is 0.0002').waitFor();
+      await page.mouse.move(5, 5);
+      await panel.getByRole('tooltip').waitFor({ state: 'hidden' });
+      await panel.getByRole('button', { name: /Step 210\. Resumed/ }).focus();
+      await panel.getByRole('tooltip').getByText('Resumed on here').waitFor();
+
+      // The keyboard reads values, a step at a time, and zooms.
+      const loss = panel.getByRole('group', { name: /^Loss:/ });
+      await loss.focus();
+      await page.keyboard.press('Home');
+      expect(await reading(panel)).toMatch(/^Step 0, 0 tokens/);
+      await page.keyboard.press('ArrowRight');
+      await page.keyboard.press('ArrowRight');
+      await ui.until(
+        () => reading(panel),
+        (text) => /^Step 2, 2048 tokens, .* loss \d\.\d+, smoothed/.test(text),
+      );
+      await panel.locator('[aria-live=polite]').first().getByText('Step 2,').waitFor({ state: 'attached' });
+      await page.keyboard.press('End');
+      await page.keyboard.press('+');
+      await page.keyboard.press('+');
+      await panel.locator('vscode-button:not([disabled])', { hasText: 'Show All' }).waitFor();
+      expect(await set.count()).toBe(0);
+      await page.keyboard.press('0');
+      await set.waitFor();
+
+      // The mouse reads, drags a part out, and goes back.
+      const box = (await loss.boundingBox())!;
+      await page.mouse.move(box.x + 0.3 * box.width, box.y + 100);
+      await ui.until(
+        () => reading(panel),
+        (text) => /^Step 1[0-9]{2},/.test(text),
+      );
+      await page.mouse.down();
+      await page.mouse.move(box.x + 0.6 * box.width, box.y + 120, { steps: 4 });
+      await page.mouse.up();
+      await panel.locator('vscode-button:not([disabled])', { hasText: 'Show All' }).waitFor();
+      await page.mouse.dblclick(box.x + 0.5 * box.width, box.y + 100);
+      await panel.locator('vscode-button[disabled]', { hasText: 'Show All' }).waitFor();
+      await page.mouse.click(box.x + 0.5 * box.width, box.y + 100);
+      await page.mouse.wheel(0, -300);
+      await panel.locator('vscode-button:not([disabled])', { hasText: 'Show All' }).waitFor();
+      await panel.getByRole('button', { name: 'Show All' }).click();
+
+      // Another run beside it.
+      await panel.getByRole('button', { name: 'Draw Other Runs Too…' }).click();
+      await ui.quickInput.locator('.quick-input-list .monaco-list-row', { hasText: 'Training other' }).click();
+      await page.keyboard.press('Enter');
+      await panel.getByText('B train, smoothed').waitFor();
+      await panel.getByText('Log scale').click();
+      await panel.getByRole('slider', { name: 'Smoothing' }).focus();
+      await page.keyboard.press('ArrowRight');
+      await panel.getByText('0.91', { exact: true }).waitFor();
+      await panel.getByRole('combobox', { name: 'Axis' }).selectOption('tokens');
+
+      // What the live weights wrote.
+      await panel.getByText('After step 300, not judged').waitFor();
+      await panel.getByRole('listbox', { name: 'Samples of the live weights' }).selectOption({ index: 0 });
+      await panel.getByText('After step 120, starter/7, failed').waitFor();
+
+      // 10,000 malformed messages: what is shown stays, and works on.
+      await panel.evaluate((messages) => {
+        for (const message of messages) window.postMessage(message);
+      }, malformedMessages());
+      await loss.focus();
+      await page.keyboard.press('Home');
+      await page.keyboard.press('ArrowRight');
+      await ui.until(
+        () => reading(panel),
+        (text) => text.startsWith('Step 1, 1024 tokens'),
+      );
+      await page.keyboard.press('Escape');
+
+      await page.mouse.move(5, 5);
+      for (const theme of ['light', 'hc-dark', 'hc-light', 'dark'] as const) {
+        await ui.setTheme(theme);
+        panel = await ui.webview();
+        await panel.getByText('B train, smoothed').waitFor();
+        await assertA11y(panel);
+        if (version === 'current') await vs.screenshot(`${pictures}/run-${theme}.png`);
+      }
+
+      await vs.reloadWindow();
+      panel = await ui.webview();
+      await panel.getByText('B train, smoothed').waitFor();
+      await panel.getByText('After step 120, starter/7, failed').waitFor();
+      await panel.getByText('0.91', { exact: true }).waitFor();
+      expect(await panel.getByRole('checkbox', { name: 'Log scale' }).getAttribute('checked')).not.toBeNull();
+      expect(await panel.getByRole('combobox', { name: 'Axis' }).inputValue()).toBe('tokens');
+      await panel.getByRole('button', { name: 'Remove Training other: tiny' }).click();
+      await panel.getByText('B train, smoothed').waitFor({ state: 'detached' });
+      expect(await ui.errors()).toEqual([]);
+      expect(vs.externalRequests).toEqual([]);
+    });
+  });
+});

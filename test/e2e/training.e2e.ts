@@ -1,0 +1,123 @@
+/**
+ * A training that is at work, in a real VS Code: found in the Runs view, opened, and every verb used on it, from the palette,
+ * the tree and the panel. The window is reloaded in between; the learning rate that was set stays, on the curve and in the
+ * run that goes on.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readMetrics } from '../../src/client/metricsExport.ts';
+import { listRuns } from '../../src/runner/store.ts';
+import { smallConfig, writeTinyModel } from '../runner/smallTraining.ts';
+import { assertA11y } from './harness/accessibility.ts';
+import { inTerminal, newPlace } from './harness/midtrain.ts';
+import { installed, withVSCode } from './harness/window.ts';
+
+const pictures = process.env['MIDTRAIN_SCREENSHOTS'] === '1' ? 'media/screenshots' : 'artifacts/screenshots';
+
+describe.skipIf(installed('current').length === 0)('a training at work', () => {
+  it('is followed and obeys every verb, over a reload of the window', { timeout: 400_000 }, async () => {
+    const place = newPlace();
+    const model = await writeTinyModel(place.root);
+    const config = join(place.workspace, 'live.midtrain.json');
+    const change = {
+      model,
+      steps: 1_000_000,
+      evaluationInterval: 20,
+      checkpointInterval: 10_000,
+      schedule: 'constant',
+    };
+    writeFileSync(config, JSON.stringify({ ...smallConfig, ...change }));
+    inTerminal(place, 'train', config);
+
+    await withVSCode({ name: 'training', workspace: place.workspace, env: place.env }, async (vs) => {
+      const { ui } = vs;
+      await ui.showView('View: Show Midtrain', 'Runs');
+      const row = ui.treeItem('Runs', 'Training live');
+      await row.click();
+      let panel = await ui.webview();
+      const state = (text: RegExp | string) => panel.locator('.state', { hasText: text });
+      const press = (name: string) => panel.getByRole('button', { name, exact: true }).click();
+      const mark = (words: RegExp) => panel.getByRole('button', { name: words }).first();
+      const stepOf = async (): Promise<number> => {
+        const words = await panel.locator('.state').innerText();
+        return Number(/step (\d+) of/.exec(words)?.[1] ?? -1);
+      };
+      const goesOn = async (): Promise<void> => {
+        const before = await stepOf();
+        await ui.until(stepOf, (step) => step > before, 60_000);
+      };
+      await panel.getByRole('group', { name: /^Loss: train/ }).waitFor({ timeout: 90_000 });
+      await state(
+        /^Running · (training|taking the held-out loss) for \d+ s · step \d+ of 1000000 · about .* left · cpu/,
+      ).waitFor({ timeout: 60_000 });
+      await goesOn();
+
+      // Pause from the tree, and go on from the panel.
+      await ui.pressRowAction(row, 'Pause');
+      await state('Paused').waitFor();
+      const held = await stepOf();
+      await press('Resume');
+      await state('Running').waitFor();
+      await ui.until(stepOf, (step) => step > held, 60_000);
+      await mark(/Paused: .*Asked for by vscode/).waitFor();
+
+      await press('Checkpoint Now');
+      await mark(/Checkpoint: It saves a checkpoint/).waitFor();
+
+      // From the palette: one training is at work, so nobody asks which.
+      await ui.runCommand('Midtrain: Set Learning Rate…');
+      await ui.fillInput('-1', { title: 'learning rate' });
+      await ui.quickInput.getByText('Write a number above 0').waitFor();
+      await ui.fillInput('0.00123', { title: 'learning rate' });
+      await mark(/Set: From step \d+ on the learning rate is 0\.00123/).waitFor();
+
+      await vs.reloadWindow();
+      panel = await ui.webview();
+      await mark(/Set: From step \d+ on the learning rate is 0\.00123/).waitFor({ timeout: 60_000 });
+      await goesOn();
+      const rate = (): Promise<string> => panel.locator('[data-reading]').innerText();
+      await ui.until(rate, (text) => text.includes('learning rate 1.23e-3'), 60_000);
+
+      await press('Set Evaluation Interval…');
+      await ui.fillInput('7', { title: 'Steps between evaluations' });
+      await mark(/Set: From step \d+ on every 7 steps are evaluated/).waitFor();
+
+      // What cannot be done is said; what can is marked.
+      for (const [button, kind] of [
+        ['Sample Now', 'Sampled: '],
+        ['Pause and Release Memory', 'Paused, memory released: '],
+      ] as const) {
+        await press(button);
+        const came = async (): Promise<number> =>
+          (await mark(new RegExp(kind)).count()) + (await ui.notification('nothing was done').count());
+        await ui.until(came, (count) => count > 0, 60_000);
+        await ui.clearNotifications();
+        if ((await state('Paused').count()) > 0) await press('Resume');
+        await state('Running').waitFor();
+      }
+      await assertA11y(panel);
+      await vs.screenshot(`${pictures}/training-dark.png`);
+
+      // Saved and stopped, it goes on from there in a process of its own, at the rate that was set.
+      await ui.pressRowAction(row, 'Stop and Save');
+      await state(/^Stopped/).waitFor({ timeout: 60_000 });
+      const stopped = await stepOf();
+      await press('Resume');
+      await state('Running').waitFor({ timeout: 90_000 });
+      await ui.until(stepOf, (step) => step > stopped, 90_000);
+      await mark(/Resumed: Resumed on /).waitFor();
+      expect(await rate()).toContain('learning rate 1.23e-3');
+      await ui.runCommand('Midtrain: Stop');
+      await state(/^Stopped/).waitFor({ timeout: 60_000 });
+
+      const [folder] = await listRuns(place.runs);
+      const metrics = await readMetrics(folder!);
+      const steps = metrics.column('step');
+      expect([...steps]).toEqual(Array.from(steps, (_, i) => i)); // none is missing, none there twice
+      expect(metrics.column('learningRate').at(-1)).toBe(0.00123);
+      expect(await ui.errors()).toEqual([]);
+      expect(vs.externalRequests).toEqual([]);
+    });
+  });
+});

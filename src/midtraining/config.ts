@@ -50,6 +50,13 @@ const LoraEntries = {
     about(v.pipe(v.array(v.picklist(LINEAR_LAYERS)), v.minLength(1)), 'Layers that have an adapter.'),
     [...LINEAR_LAYERS],
   ),
+  base: v.optional(
+    about(
+      v.nullable(v.picklist(['fp32', 'int8'])),
+      'Precision of the frozen linear layers; null: int8 on the processor, fp32 on WebGPU, which has no int8.',
+    ),
+    null,
+  ),
 };
 
 const PassAt1Entries = {
@@ -148,7 +155,13 @@ const sections = {
     keep: v.optional(about(whole(1), 'Checkpoints kept, the latest; the best one is kept beside them.'), 2),
   },
   Device: {
-    device: v.optional(about(v.picklist(['auto', 'cpu']), 'Training runs on the processor so far.'), 'auto'),
+    device: v.optional(
+      about(
+        v.picklist(['auto', 'cpu', 'webgpu']),
+        '`auto`: the processor. `webgpu`: a GPU, which keeps all state between steps; tested on a software device only.',
+      ),
+      'auto',
+    ),
     threads: v.optional(about(whole(0), 'Threads of ONNX Runtime; 0: chosen by it.'), 0),
     checkpointing: v.optional(
       about(

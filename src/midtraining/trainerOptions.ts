@@ -2,8 +2,8 @@
  * What a run config means to the trainer and to the rows of its data. Knows nothing of runs or of files.
  */
 import type { Tokenizer } from '../engine/text/tokenizer.ts';
-import type { TrainingMethod } from '../engine/training/method.ts';
-import { DEFAULT_ADAMW, type TrainerOptions } from '../engine/training/trainer.ts';
+import type { LoraMethod, TrainingMethod } from '../engine/training/method.ts';
+import { DEFAULT_ADAMW, type TrainerOptions, type TrainingDevice } from '../engine/training/trainer.ts';
 import { STARTER_MODEL, type TrainingConfig } from './config.ts';
 import type { RowOptions } from './data/trainingRows.ts';
 
@@ -20,6 +20,7 @@ export function trainerOptions(config: TrainingConfig): TrainerOptions & { reado
     optimizer: { ...DEFAULT_ADAMW, weightDecay },
     schedule: { shape: schedule, peak: learningRateOf(config), warmup, total: steps, floor },
     clip,
+    device: deviceOf(config),
     threads,
     checkpointing,
     accumulates: rows < batchRows(config),
@@ -27,8 +28,24 @@ export function trainerOptions(config: TrainingConfig): TrainerOptions & { reado
 }
 
 /** What is trained. */
-export function methodOf({ train, lora, seed }: TrainingConfig): TrainingMethod {
-  return train === 'full' ? { type: 'full' } : { type: 'lora', ...lora, seed };
+export function methodOf(config: TrainingConfig): TrainingMethod {
+  const { train, lora, seed } = config;
+  return train === 'full' ? { type: 'full' } : { type: 'lora', ...lora, base: baseOf(config), seed };
+}
+
+/** Precision of what LoRA freezes. */
+export function baseOf(config: TrainingConfig): LoraMethod['base'] {
+  return config.lora.base ?? (deviceOf(config) === 'cpu' ? 'int8' : 'fp32');
+}
+
+export function deviceOf({ device }: TrainingConfig): TrainingDevice {
+  return device === 'auto' ? 'cpu' : device;
+}
+
+/** Device and precision, as a run says them. */
+export function deviceText(config: TrainingConfig): string {
+  const int8 = config.train === 'lora' && baseOf(config) === 'int8';
+  return `${deviceOf(config)}, ${int8 ? 'fp32 on an int8 base' : 'fp32'}`;
 }
 
 /** The highest rate. */

@@ -17,7 +17,14 @@ import { UserError } from '../errors.ts';
 import { Checkpoints } from '../midtraining/checkpoint.ts';
 import type { TrainingConfig } from '../midtraining/config.ts';
 import type { TokenStore } from '../midtraining/data/tokenStore.ts';
-import { learningRateOf, rowOptions, trainerOptions } from '../midtraining/trainerOptions.ts';
+import {
+  baseOf,
+  deviceOf,
+  deviceText,
+  learningRateOf,
+  rowOptions,
+  trainerOptions,
+} from '../midtraining/trainerOptions.ts';
 import { needRoom, roomFor } from './fit.ts';
 import { LiveModel } from './liveModel.ts';
 import { LiveSamples } from './liveSamples.ts';
@@ -56,7 +63,7 @@ export async function runTraining(work: TrainingWork): Promise<TrainingOutcome> 
       const checkpoints = await Checkpoints.open(runPaths(folder).checkpoints, config.keep, identity);
       const weights = config.initialWeights === 'random' ? randomWeights(source.config, config.seed) : source.weights;
       const options = trainerOptions(config);
-      const device = `cpu, fp32, ${options.rows} × ${config.context} tokens at a time`;
+      const device = `${deviceText(config)}, ${options.rows} × ${config.context} tokens at a time`;
       const live = new LiveModel(source, weights, tokenizer, config.threads);
       const loop = await TrainingLoop.open({
         ...{ work, store, checkpoints, clock, rowOptions: rowOptions(config, tokenizer) },
@@ -66,7 +73,10 @@ export async function runTraining(work: TrainingWork): Promise<TrainingOutcome> 
       try {
         tell({ type: 'engine', device });
         const description = await readDescription(folder);
-        await writeDescription(folder, { ...description, engine: { device: 'cpu', threads: config.threads } });
+        await writeDescription(folder, {
+          ...description,
+          engine: { device: deviceOf(config), threads: config.threads },
+        });
         const finished = await loop.run();
         if (finished) {
           clock.enter('save');
@@ -117,6 +127,7 @@ async function checkIdentity(
   const { train, heldOut } = store.description;
   const identity = {
     ...decides,
+    lora: { ...config.lora, base: baseOf(config) },
     learningRate: learningRateOf(config),
     model: await source.hash(),
     train: train.sha256,

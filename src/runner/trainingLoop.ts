@@ -113,7 +113,7 @@ export class TrainingLoop {
     });
     const step = checkpoint?.trainer.step ?? 0;
     if (checkpoint !== null) {
-      this.trainer.importState(checkpoint.trainer);
+      await this.trainer.importState(checkpoint.trainer);
       this.#progress = checkpoint.progress;
       this.#rows = new TrainingRows(store.train, rowOptions, checkpoint.progress.position);
       this.#saved = step;
@@ -198,14 +198,14 @@ export class TrainingLoop {
     const { trainer: state } = await checkpoints.read(this.#saved!);
     const trainer = await openTrainer();
     this.#trainer = trainer;
-    trainer.importState(state);
+    await trainer.importState(state);
   }
 
   /** Keeps the state between two steps, unless it is kept already. */
   async #save(): Promise<void> {
     if (this.#saved === this.steps) return;
     this.#parts.clock.enter('save');
-    await this.#parts.checkpoints.save(this.trainer.viewState(), this.trainer.parameters, this.#progress);
+    await this.#parts.checkpoints.save(await this.trainer.viewState(), this.trainer.parameters, this.#progress);
     this.#saved = this.steps;
   }
 
@@ -334,7 +334,7 @@ export class TrainingLoop {
     if (best === null) return;
     const text = `The held-out loss has not fallen for ${this.#config.patience} evaluations: it ends with the weights of step ${best}.`;
     this.#parts.work.tell({ type: 'note', level: 'info', text });
-    this.trainer.importState((await checkpoints.read(best)).trainer);
+    await this.trainer.importState((await checkpoints.read(best)).trainer);
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * Training steps against PyTorch eager in float32, in turns, one server each, from the same weights on the same batch:
- * prints CPU seconds a step, the ratios of each round and their median, peak memory, and how far the losses are apart.
+ * prints CPU seconds a step, the ratios of each round and their median, peak memory, and how far the losses are apart;
+ * PyTorch under autocast to bfloat16 beside them.
  *
  *   node test/bench/training.mjs --python VENV/bin/python [--threads 1] [--rounds 5] [--steps 2] [--tasks 7m,35m,7m-lora]
  */
@@ -41,7 +42,9 @@ const lora = {
   rank: 16,
   alpha: 32,
   targets: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
+  base: 'fp32',
 };
+const int8 = { ...lora, base: 'int8' };
 /** Rows and their tokens; 135m has the shape of SmolLM2-135M. */
 const tasks = {
   '7m': { config: llama(4096, 256, 688, 8, 4, 2), rows: 4, length: 512, lora: null },
@@ -50,6 +53,9 @@ const tasks = {
   '7m-lora': { config: llama(4096, 256, 688, 8, 4, 2), rows: 4, length: 512, lora },
   '35m-lora': { config: llama(8192, 512, 1376, 10, 8, 4), rows: 1, length: 512, lora },
   '135m-lora': { config: llama(49152, 576, 1536, 30, 9, 3), rows: 1, length: 512, lora },
+  '7m-int8': { config: llama(4096, 256, 688, 8, 4, 2), rows: 4, length: 512, lora: int8 },
+  '35m-int8': { config: llama(8192, 512, 1376, 10, 8, 4), rows: 1, length: 512, lora: int8 },
+  '135m-int8': { config: llama(49152, 576, 1536, 30, 9, 3), rows: 1, length: 512, lora: int8 },
 };
 
 const here = import.meta.dirname;
@@ -84,13 +90,14 @@ async function compare(name, { config, rows, length, lora }, folder) {
   const ours = await start('midtrain', process.execPath, bundle, folder, threads);
   const script = join(here, 'peers', 'torch_training.py');
   const torch = await start('torch', python, script, '--folder', folder, '--threads', threads);
-  const losses = { torch: [], midtrain: [] };
-  const seconds = { torch: [], midtrain: [] };
+  const bf16 = await start('bf16', python, script, '--folder', folder, '--threads', threads, '--bf16');
+  const losses = { torch: [], midtrain: [], bf16: [] };
+  const seconds = { torch: [], midtrain: [], bf16: [] };
   const peak = {};
   const ratios = [];
   for (let round = -1; round < Number(values.rounds); round++) {
     const steps = round < 0 ? 3 : Number(values.steps); // the first touches the memory
-    for (const server of round % 2 === 0 ? [torch, ours] : [ours, torch]) {
+    for (const server of round % 2 === 0 ? [torch, ours, bf16] : [bf16, ours, torch]) {
       const answer = await server.ask({ op: 'step', steps });
       losses[server.name].push(...answer.losses);
       peak[server.name] = answer.peak_mb;
@@ -102,9 +109,11 @@ async function compare(name, { config, rows, length, lora }, folder) {
   console.log(
     `${name.padEnd(10)} torch ${median(seconds.torch).toFixed(3)}  midtrain ${median(seconds.midtrain).toFixed(3)} CPU s a step  ` +
       `ratio ${median(ratios).toFixed(2)} (${ratios.map((ratio) => ratio.toFixed(2)).join(', ')})  ` +
-      `peak MB ${peak.torch} / ${peak.midtrain}  losses apart by ${apart.toExponential(1)} over ${losses.torch.length} steps`,
+      `peak MB ${peak.torch} / ${peak.midtrain}  ` +
+      `(torch bf16 ${median(seconds.bf16).toFixed(3)}, ratio to torch ${(median(seconds.bf16) / median(seconds.torch)).toFixed(2)}, peak MB ${peak.bf16})  losses apart by ${apart.toExponential(1)} over ${losses.torch.length} steps`,
   );
   await torch.stop();
+  await bf16.stop();
   await ours.stop();
 }
 

@@ -43,7 +43,7 @@ const trainer = await Trainer.create(config, weights, {
 const trained = new Set(trainer.parameters.map(({ name }) => name));
 const file = openSync(join(folder, 'weights.bin'), 'w');
 for (const name of task.tensors) {
-  writeSync(file, trained.has(name) ? trainer.parameter(name) : await weights.readFloat32(name));
+  writeSync(file, await (trained.has(name) ? trainer.parameter(name) : weights.readFloat32(name)));
 }
 closeSync(file);
 
@@ -51,7 +51,7 @@ const batch = packRows(
   task.ids.map((ids) => ({ ids })),
   length,
 );
-const count = trainer.parameters.reduce((sum, { name }) => sum + trainer.parameter(name).length, 0);
+const count = trainer.parameters.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
 console.log(JSON.stringify({ hello: { node: process.version, threads: Number(threads), trained: count } }));
 for await (const line of createInterface(process.stdin)) {
   const command = JSON.parse(line) as Command;

@@ -35,6 +35,29 @@ export function quantizeTo8Bits(values: Float32Array, blockSize: number, rotatio
   return { data, scales };
 }
 
+/** A matrix as signed 8-bit integers with a scale for each column. */
+export interface ColumnQuantized {
+  /** [rows, columns]. */
+  readonly data: Int8Array;
+  /** [columns]. */
+  readonly scales: Float32Array;
+}
+
+/** Symmetric: a column's scale is its largest magnitude / 127. @param values row-major [rows, columns] */
+export function quantizeColumns(values: Float32Array, columns: number): ColumnQuantized {
+  const data = new Int8Array(values.length);
+  const scales = new Float32Array(columns);
+  for (let start = 0; start < values.length; start += columns) {
+    for (let i = 0; i < columns; i++) scales[i] = Math.max(scales[i]!, Math.abs(values[start + i]!));
+  }
+  for (let i = 0; i < columns; i++) scales[i] = scales[i]! / 127;
+  const inverses = scales.map((scale) => (scale > 0 ? 1 / scale : 0));
+  for (let start = 0; start < values.length; start += columns) {
+    for (let i = 0; i < columns; i++) data[start + i] = Math.round(values[start + i]! * inverses[i]!);
+  }
+  return { data, scales };
+}
+
 /**
  * Multiplies each group of `size` values, a power of two, with the orthonormal Hadamard matrix, in place. Done to the inputs
  * of a linear layer and to its weights alike it changes no result, and it spreads an outlier over its group: 8-bit blocks

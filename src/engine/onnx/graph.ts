@@ -50,9 +50,11 @@ export class Graph {
   readonly #nodes: MessageWriter[] = [];
   readonly #inputs: MessageWriter[] = [];
   readonly #outputs: MessageWriter[] = [];
-  readonly #initializers: MessageWriter[] = [];
+  readonly #initializers = new Map<string, MessageWriter>();
   readonly #constants = new Map<string, Value>();
   readonly #names = new Set<string>();
+  /** Names of nodes' inputs. */
+  readonly #used = new Set<string>();
   readonly #external: ExternalData | null;
 
   constructor(external: ExternalData | null = null) {
@@ -91,12 +93,12 @@ export class Graph {
     } else {
       tensor.bytes(9, bytes);
     }
-    this.#initializers.push(tensor);
+    this.#initializers.set(name, tensor);
     return value;
   }
 
   /** A small constant; equal ones are stored once. */
-  constant(type: 'float32' | 'int32' | 'int64', data: number | readonly number[]): Value {
+  constant(type: 'float32' | 'uint8' | 'int32' | 'int64', data: number | readonly number[]): Value {
     const list = typeof data === 'number' ? [data] : data;
     const key = `${type}:${typeof data === 'number' ? 'scalar' : 'vector'}:${list.join(',')}`;
     const known = this.#constants.get(key);
@@ -104,9 +106,11 @@ export class Graph {
     const array =
       type === 'float32'
         ? Float32Array.from(list)
-        : type === 'int32'
-          ? Int32Array.from(list)
-          : BigInt64Array.from(list, (item) => BigInt(item));
+        : type === 'uint8'
+          ? Uint8Array.from(list)
+          : type === 'int32'
+            ? Int32Array.from(list)
+            : BigInt64Array.from(list, (item) => BigInt(item));
     const shape = typeof data === 'number' ? [] : [list.length];
     const value = this.initializer(this.#fresh('constant'), type, shape, new Uint8Array(array.buffer));
     this.#constants.set(key, value);
@@ -125,12 +129,12 @@ export class Graph {
     return values;
   }
 
-  /** The serialised ModelProto. */
+  /** The serialised ModelProto, without weights that no node takes. */
   serialize(): Uint8Array {
     const graph = new MessageWriter();
     for (const node of this.#nodes) graph.message(1, node);
     graph.string(2, 'midtrain');
-    for (const initializer of this.#initializers) graph.message(5, initializer);
+    for (const [name, initializer] of this.#initializers) if (this.#used.has(name)) graph.message(5, initializer);
     for (const input of this.#inputs) graph.message(11, input);
     for (const output of this.#outputs) graph.message(12, output);
     const model = new MessageWriter().int(1, IR_VERSION).string(2, 'midtrain').message(7, graph);
@@ -148,7 +152,10 @@ export class Graph {
   ): void {
     this.steps.push({ operator, inputs: inputs.filter((input) => input !== null), outputs });
     const node = new MessageWriter();
-    for (const input of inputs) node.string(1, input?.name ?? '');
+    for (const input of inputs) {
+      node.string(1, input?.name ?? '');
+      if (input) this.#used.add(input.name);
+    }
     for (const output of outputs) node.string(2, output.name);
     node.string(4, operator);
     for (const [name, attribute] of Object.entries(attributes)) node.message(5, attributeProto(name, attribute));

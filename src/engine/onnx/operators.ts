@@ -31,6 +31,10 @@ export function log(graph: Graph, x: Value): Value {
   return one(graph, 'Log', [x], x.shape);
 }
 
+export function sqrt(graph: Graph, x: Value): Value {
+  return one(graph, 'Sqrt', [x], x.shape);
+}
+
 export function sigmoid(graph: Graph, x: Value): Value {
   return one(graph, 'Sigmoid', [x], x.shape);
 }
@@ -51,12 +55,7 @@ export function rmsScale(graph: Graph, x: Value, width: number, epsilon: number)
     attributes: { keepdims: 1 },
   });
   const mean = mul(graph, squares, graph.constant('float32', 1 / width));
-  return one(
-    graph,
-    'Reciprocal',
-    [one(graph, 'Sqrt', [add(graph, mean, graph.constant('float32', epsilon))], shape)],
-    shape,
-  );
+  return one(graph, 'Reciprocal', [sqrt(graph, add(graph, mean, graph.constant('float32', epsilon)))], shape);
 }
 
 /** Over the last axis, which stays as size 1. */
@@ -210,6 +209,33 @@ export function matMulNBits(
       accuracy_level: accuracyLevel,
     },
   });
+}
+
+/**
+ * Each row of x [rows, width] as 8-bit integers times a scale of its own, the largest magnitude / 127.
+ * @returns quantized uint8 [rows, width] with zero point 128, scale [rows, 1]
+ */
+export function quantizeRows(graph: Graph, x: Value): { quantized: Value; scale: Value } {
+  const [rows] = x.shape as [number, number];
+  const largest = reduceMax(graph, one(graph, 'Abs', [x], x.shape));
+  const scale = mul(graph, largest, graph.constant('float32', 1 / 127));
+  const zeroPoints = graph.constant('uint8', Array<number>(rows).fill(128));
+  const inputs = [x, reshape(graph, scale, [-1], [rows]), zeroPoints];
+  const attributes = { axis: 0 };
+  return {
+    quantized: graph.node('QuantizeLinear', inputs, [{ type: 'uint8', shape: x.shape }], { attributes })[0]!,
+    scale,
+  };
+}
+
+/**
+ * x uint8 [rows, in] with zero point 128 times int8 [in, out], whose columns have `scales` [out]: float32 [rows, out]. The
+ * kernels for unsigned times signed integers are the fast ones.
+ */
+export function matMulInteger(graph: Graph, x: Value, matrix: Value, scales: Value): Value {
+  const inputs = [x, matrix, graph.constant('float32', 1), scales, graph.constant('uint8', 128)];
+  const output = { type: 'float32', shape: matMulShape(x, matrix) } as const;
+  return graph.node('MatMulIntegerToFloat', inputs, [output], { domain: MICROSOFT })[0]!;
 }
 
 /** RMSNorm over the last axis. */

@@ -18,11 +18,21 @@ export interface LoraMethod {
   /** The update is scaled by alpha / rank. */
   readonly alpha: number;
   readonly targets: readonly LinearLayer[];
+  /**
+   * How the frozen linear layers are held. `int8`: products with them run in 8 bits, forward and backward; a step takes two
+   * thirds of the time and memory, and how exact it is says docs/log.md. On the CPU alone.
+   */
+  readonly base: 'fp32' | 'int8';
   /** Of the adapters' first values. */
   readonly seed: number;
 }
 
 export type TrainingMethod = { readonly type: 'full' } | LoraMethod;
+
+/** Whether the products with this frozen tensor run in 8 bits. */
+export function isInt8(name: string, method: TrainingMethod): boolean {
+  return method.type === 'lora' && method.base === 'int8' && name.endsWith('_proj.weight');
+}
 
 /** The trainable parameters in the order the graph uses them. @throws UserError when there are none */
 export function trainableParameters(config: ModelConfig, method: TrainingMethod): ParameterInfo[] {

@@ -169,7 +169,8 @@ export class ParameterStore {
   }
 }
 
-function decays({ shape }: ParameterInfo): boolean {
+/** Whether weight decay works on it. */
+export function decays({ shape }: ParameterInfo): boolean {
   return shape.length > 1;
 }
 

@@ -1,38 +1,21 @@
 /**
- * Trains a model by next-token prediction: batches in, losses out. Forward and gradients are one run of ONNX Runtime, the
- * optimizer works in place on the same memory. Nothing in a step is random: the same weights, batches, device and thread
+ * Trains a model by next-token prediction: batches in, losses out. Forward and gradients are one run of ONNX Runtime; where
+ * the state lies and how the optimizer works on it is a backend's. Nothing in a step is random: the same weights, batches, device and thread
  * count give the same bits, and so does a trainer that goes on from an exported state.
  * Knows nothing of files, of text, of runs or of what the tokens mean.
  */
-import * as ort from 'onnxruntime-node';
 import { UserError } from '../../errors.ts';
 import type { ModelConfig, TensorSource } from '../model.ts';
-import { createSession } from '../runtime/session.ts';
+import type { Losses, StateKind, TrainingBackend } from './backend.ts';
 import { rowsOf, type Batch } from './batch.ts';
-import { initialValues, trainableParameters, type TrainingMethod } from './method.ts';
-import { ParameterStore, type AdamWOptions, type ParameterInfo, type ValueKind } from './parameterStore.ts';
-import { learningRateAt, type Schedule } from './schedule.ts';
-import { buildTrainingGraph, TRAINING } from './trainingGraph.ts';
+import { DeviceBackend } from './deviceBackend.ts';
+import { HostBackend } from './hostBackend.ts';
+import { initialValues } from './method.ts';
+import type { TrainerOptions } from './options.ts';
+import type { AdamWOptions, ParameterInfo } from './parameterStore.ts';
+import { learningRateAt } from './schedule.ts';
 
-export interface TrainerOptions {
-  readonly method: TrainingMethod;
-  /** Rows of a micro-batch: what is in memory at a time. A step's batch may have more; their gradients are accumulated. */
-  readonly rows: number;
-  /** Tokens of a row, at most the model's context. */
-  readonly length: number;
-  readonly optimizer: AdamWOptions;
-  readonly schedule: Schedule;
-  /** Gradients are scaled down to this global norm (Pascanu et al., arXiv 1211.5063); null: never. */
-  readonly clip: number | null;
-  /** Of ONNX Runtime; 0: chosen by it. */
-  readonly threads: number;
-  /** False where every step's batch fits one micro-batch: saves the memory of one gradient. */
-  readonly accumulates?: boolean;
-  /** Compute each layer again in the backward pass instead of keeping what it needs: less memory, a third more work. */
-  readonly checkpointing?: boolean;
-  /** Tokens in a chunk of the cross-entropy; chosen by the size of the vocabulary where it is absent. */
-  readonly chunk?: number;
-}
+export type { TrainerOptions, TrainingDevice } from './options.ts';
 
 export const DEFAULT_ADAMW: AdamWOptions = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 };
 
@@ -47,6 +30,8 @@ export interface StepResult {
   readonly seconds: number;
   /** False where loss or gradients are not finite: then the parameters are as they were. */
   readonly updated: boolean;
+  /** Bytes that went to the device and came back; 0 on the CPU. No state is among them. */
+  readonly bytesMoved: number;
   /** -log p of each target of the batch, row-major, also where the weight is 0. */
   readonly tokenLosses: Float32Array;
 }
@@ -68,63 +53,35 @@ const KIND_OF = {
   parameters: 'parameter',
   firstMoments: 'firstMoment',
   secondMoments: 'secondMoment',
-} as const satisfies Partial<Record<keyof TrainerState, ValueKind>>;
+} as const satisfies Partial<Record<keyof TrainerState, StateKind>>;
 
 export class Trainer {
   readonly config: ModelConfig;
   readonly options: TrainerOptions;
-  readonly #store: ParameterStore;
-  readonly #openSession: (gradients: boolean) => Promise<ort.InferenceSession>;
-  readonly #training: ort.InferenceSession;
-  /** Without gradients; opened when it is first needed. */
-  #evaluating: Promise<ort.InferenceSession> | null = null;
-  readonly #feeds: Readonly<Record<string, ort.Tensor>>;
+  readonly #backend: TrainingBackend;
   #step = 0;
   #learningRate: number | null = null;
 
-  private constructor(
-    config: ModelConfig,
-    options: TrainerOptions,
-    store: ParameterStore,
-    openSession: (gradients: boolean) => Promise<ort.InferenceSession>,
-    training: ort.InferenceSession,
-  ) {
+  private constructor(config: ModelConfig, options: TrainerOptions, backend: TrainingBackend) {
     this.config = config;
     this.options = options;
-    this.#store = store;
-    this.#openSession = openSession;
-    this.#training = training;
-    this.#feeds = this.#tensors('parameter', (name) => name);
+    this.#backend = backend;
   }
 
   /**
-   * @param weights the model to begin from (`randomWeights` for none); read now, and again at the first `evaluate` with LoRA,
-   *   so it stays open as long as the trainer
+   * @param weights the model to begin from (`randomWeights` for none); read now, and again at the first `evaluate`, so it
+   *   stays open as long as the trainer
    * @throws UserError when options do not fit the model, or memory or disk are short
    */
   static async create(config: ModelConfig, weights: TensorSource, options: TrainerOptions): Promise<Trainer> {
     checkOptions(config, options);
-    const { method, accumulates = true, threads } = options;
-    const parameters = trainableParameters(config, method);
-    const store = new ParameterStore(parameters, { accumulates });
-    for (const parameter of parameters) {
-      store.values(parameter.name, 'parameter').set(await initialValues(parameter, weights, method));
+    const Backend = options.device === 'webgpu' ? DeviceBackend : HostBackend;
+    const backend: TrainingBackend = await Backend.create(config, weights, options);
+    for (const parameter of backend.parameters) {
+      await backend.write(parameter.name, 'parameter', await initialValues(parameter, weights, options.method));
     }
-    const openSession = async (gradients: boolean): Promise<ort.InferenceSession> => {
-      const graphOptions = { ...options, checkpointing: options.checkpointing ?? false, gradients, fusedMatMul: true };
-      const { session } = await createSession(
-        (external) => buildTrainingGraph(config, weights, graphOptions, external),
-        {
-          executionProviders: ['cpu'],
-          intraOpNumThreads: threads,
-          interOpNumThreads: 1,
-          executionMode: 'sequential',
-          enableMemPattern: false, // it allots all activations once more at the second run, and saves some 5 % of the time
-        },
-      );
-      return session;
-    };
-    return new Trainer(config, options, store, openSession, await openSession(true));
+    backend.takeBytesMoved();
+    return new Trainer(config, options, backend);
   }
 
   /** Steps done. */
@@ -133,12 +90,12 @@ export class Trainer {
   }
 
   get parameters(): readonly ParameterInfo[] {
-    return this.#store.parameters;
+    return this.#backend.parameters;
   }
 
   /** Bytes of parameters, gradients and moments. */
   get stateBytes(): number {
-    return this.#store.byteLength;
+    return this.#backend.stateBytes;
   }
 
   /** Sets the rate of the steps to come; null: back to the schedule. */
@@ -146,14 +103,14 @@ export class Trainer {
     this.#learningRate = rate;
   }
 
-  /** The values that are trained, as they are; they change with the next step. */
-  parameter(name: string): Float32Array {
-    return this.#store.values(name, 'parameter');
+  /** The values that are trained, as they are. On the CPU they are no copy, and change with the next step. */
+  parameter(name: string): Promise<Float32Array> {
+    return this.#backend.read(name, 'parameter');
   }
 
   /** The gradient of the last step, before clipping. */
-  gradient(name: string): Float32Array {
-    return this.#store.values(name, 'gradient');
+  gradient(name: string): Promise<Float32Array> {
+    return this.#backend.read(name, 'gradient');
   }
 
   /** One optimizer step on all rows of `batch`. @throws RangeError when the batch does not fit the trainer */
@@ -167,52 +124,52 @@ export class Trainer {
     const tokenLosses = new Float32Array(batch.rows * batch.length);
     let loss = 0;
     for (let first = 0; first < batch.rows; first += rows) {
-      const kind = first === 0 ? 'gradient' : 'fresh';
-      const fetches = this.#tensors(kind, TRAINING.gradient);
-      loss += await this.#run(this.#training, batch, first, weight, tokenLosses, fetches);
-      if (first > 0) this.#store.accumulate();
+      const losses = await this.#backend.differentiate(this.#micro(batch, first), weight, first === 0);
+      loss += collect(losses, tokenLosses, first * batch.length);
     }
-    const gradientNorm = this.#store.gradientNorm();
+    const gradientNorm = await this.#backend.gradientNorm();
     const learningRate = this.#learningRate ?? learningRateAt(schedule, this.#step);
     const updated = Number.isFinite(loss) && Number.isFinite(gradientNorm);
     if (updated) {
       this.#step++;
       const scale = clip === null ? 1 : Math.min(1, clip / (gradientNorm + 1e-6)); // as torch.nn.utils.clip_grad_norm_
-      this.#store.update(optimizer, learningRate, this.#step, scale);
+      await this.#backend.update(optimizer, learningRate, this.#step, scale);
     }
     const seconds = (performance.now() - start) / 1000;
-    return { loss, gradientNorm, tokens, learningRate, seconds, updated, tokenLosses };
+    const bytesMoved = this.#backend.takeBytesMoved();
+    return { loss, gradientNorm, tokens, learningRate, seconds, updated, bytesMoved, tokenLosses };
   }
 
   /** The loss of `batch` with the present parameters. @throws RangeError when the batch does not fit the trainer */
   async evaluate(batch: Batch): Promise<Evaluation> {
     const { weight, tokens } = this.#check(batch);
-    const session = await (this.#evaluating ??= this.#openSession(false));
     const tokenLosses = new Float32Array(batch.rows * batch.length);
     let loss = 0;
     for (let first = 0; first < batch.rows; first += this.options.rows) {
-      loss += await this.#run(session, batch, first, weight, tokenLosses, {});
+      const losses = await this.#backend.evaluate(this.#micro(batch, first), weight);
+      loss += collect(losses, tokenLosses, first * batch.length);
     }
+    this.#backend.takeBytesMoved();
     return { loss, tokens, tokenLosses };
   }
 
   /** A copy of everything that changes. */
-  exportState(): TrainerState {
+  exportState(): Promise<TrainerState> {
     return this.#state((values) => values.slice());
   }
 
-  /** The same without a copy: its values change with the next step. */
-  viewState(): TrainerState {
+  /** The same without a copy on the CPU: there its values change with the next step. */
+  viewState(): Promise<TrainerState> {
     return this.#state((values) => values);
   }
 
   /** Goes on from a state of the same model and method. @throws UserError when it is of another; then nothing has changed */
-  importState(state: TrainerState): void {
-    const kinds = Object.entries(KIND_OF) as [keyof typeof KIND_OF, ValueKind][];
-    for (const [key, kind] of kinds) {
+  async importState(state: TrainerState): Promise<void> {
+    const kinds = Object.entries(KIND_OF) as [keyof typeof KIND_OF, StateKind][];
+    for (const [key] of kinds) {
       for (const { name, shape } of this.parameters) {
         const length = state[key].get(name)?.length;
-        if (length === this.#store.values(name, kind).length) continue;
+        if (length === shape.reduce((product, size) => product * size, 1)) continue;
         throw new UserError(
           `The state to resume from belongs to another model or method: its ${key} have ` +
             `${length === undefined ? 'no' : `${length} values for`} ${name} [${shape.join(', ')}]. ` +
@@ -227,70 +184,38 @@ export class Trainer {
       }
     }
     for (const [key, kind] of kinds) {
-      for (const { name } of this.parameters) this.#store.values(name, kind).set(state[key].get(name)!);
+      for (const { name } of this.parameters) await this.#backend.write(name, kind, state[key].get(name)!);
     }
+    this.#backend.takeBytesMoved();
     this.#step = state.step;
     this.#learningRate = state.learningRate;
   }
 
-  #state(take: (values: Float32Array) => Float32Array): TrainerState {
-    const taken = (kind: ValueKind): Map<string, Float32Array> =>
-      new Map(this.parameters.map(({ name }) => [name, take(this.#store.values(name, kind))]));
-    return {
+  async #state(take: (values: Float32Array) => Float32Array): Promise<TrainerState> {
+    const taken = async (kind: StateKind): Promise<Map<string, Float32Array>> => {
+      const values = new Map<string, Float32Array>();
+      for (const { name } of this.parameters) values.set(name, take(await this.#backend.read(name, kind)));
+      return values;
+    };
+    const state = {
       step: this.#step,
       learningRate: this.#learningRate,
-      parameters: taken('parameter'),
-      firstMoments: taken('firstMoment'),
-      secondMoments: taken('secondMoment'),
+      parameters: await taken('parameter'),
+      firstMoments: await taken('firstMoment'),
+      secondMoments: await taken('secondMoment'),
     };
+    this.#backend.takeBytesMoved();
+    return state;
   }
 
   async close(): Promise<void> {
-    await this.#training.release();
-    await (await this.#evaluating)?.release();
+    await this.#backend.close();
   }
 
-  /** Tensors over the store's own memory. */
-  #tensors(kind: ValueKind, nameOf: (parameter: string) => string): Record<string, ort.Tensor> {
-    return Object.fromEntries(
-      this.parameters.map(({ name, shape }) => [
-        nameOf(name),
-        new ort.Tensor('float32', this.#store.values(name, kind), shape),
-      ]),
-    );
-  }
-
-  /** Runs one micro-batch. @returns its part of the loss */
-  async #run(
-    session: ort.InferenceSession,
-    batch: Batch,
-    first: number,
-    weight: number,
-    tokenLosses: Float32Array,
-    gradients: Readonly<Record<string, ort.Tensor>>,
-  ): Promise<number> {
-    const { rows, length } = this.options;
-    const micro = first === 0 && batch.rows === rows ? batch : rowsOf(batch, first, rows);
-    const tokens = rows * length;
-    const loss = new ort.Tensor('float32', new Float32Array(1), []);
-    const losses = new ort.Tensor('float32', new Float32Array(tokens), [tokens]);
-    const fetches = { [TRAINING.loss]: loss, [TRAINING.tokenLosses]: losses, ...gradients };
-    const results = await session.run(
-      {
-        ...this.#feeds,
-        [TRAINING.ids]: new ort.Tensor('int32', micro.ids, [tokens]),
-        [TRAINING.targets]: new ort.Tensor('int32', micro.targets, [tokens]),
-        [TRAINING.weights]: new ort.Tensor('float32', micro.weights, [tokens]),
-        [TRAINING.normalizer]: new ort.Tensor('float32', Float32Array.of(weight), []),
-        [TRAINING.segments]: new ort.Tensor('int32', micro.segments, [rows, length]),
-        [TRAINING.positions]: new ort.Tensor('int32', micro.positions, [rows, length]),
-      },
-      fetches,
-    );
-    discardCopies(results, fetches);
-    const real = Math.min(tokens, tokenLosses.length - first * length);
-    tokenLosses.set(losses.data.subarray(0, real), first * length);
-    return loss.data[0]!;
+  /** A micro-batch from row `first` on; rows that are missing are empty. */
+  #micro(batch: Batch, first: number): Batch {
+    const { rows } = this.options;
+    return first === 0 && batch.rows === rows ? batch : rowsOf(batch, first, rows);
   }
 
   /** Sum of the weights, and number of those that are not 0. */
@@ -317,22 +242,16 @@ export class Trainer {
   }
 }
 
-/**
- * Frees the copies that onnxruntime-node 1.30 makes of outputs that have their place already, at once: they would wait for
- * the garbage collector, as many bytes as the parameters have.
- */
-function discardCopies(
-  results: ort.InferenceSession.OnnxValueMapType,
-  fetches: Readonly<Record<string, ort.Tensor>>,
-): void {
-  const bufferOf = (tensor: ort.Tensor): ArrayBufferLike => (tensor.data as Float32Array).buffer;
-  for (const [name, place] of Object.entries(fetches)) {
-    const buffer = bufferOf(results[name]!);
-    if (buffer !== bufferOf(place)) structuredClone(null, { transfer: [buffer as ArrayBuffer] });
-  }
+/** Puts a micro-batch's token losses where they belong, without those of empty rows. @returns its part of the loss */
+function collect({ loss, tokenLosses }: Losses, into: Float32Array, at: number): number {
+  into.set(tokenLosses.subarray(0, into.length - at), at);
+  return loss;
 }
 
-function checkOptions(config: ModelConfig, { rows, length }: TrainerOptions): void {
+function checkOptions(config: ModelConfig, { method, device, rows, length }: TrainerOptions): void {
+  if (device === 'webgpu' && method.type === 'lora' && method.base === 'int8') {
+    throw new UserError('LoRA on an int8 base trains on the CPU only. Choose an fp32 base, or the CPU.');
+  }
   if (!Number.isInteger(rows) || rows < 1)
     throw new UserError(`A micro-batch has ${rows} rows; give a positive integer.`);
   if (!Number.isInteger(length) || length < 2 || length > config.contextLength) {

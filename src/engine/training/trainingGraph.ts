@@ -3,17 +3,20 @@
  * trainable parameter. Trainable parameters are inputs, frozen ones are part of the graph. Shapes are fixed: `rows` rows
  * of `length` tokens. Knows nothing of optimizers, of devices or of what the tokens are.
  */
+import * as ort from 'onnxruntime-node';
 import { rotaryTables } from '../generation/rope.ts';
 import type { ModelConfig, TensorSource } from '../model.ts';
 import { Graph, type ExternalData, type Value } from '../onnx/graph.ts';
 import { div, reshape, toInt64 } from '../onnx/operators.ts';
 import { requiredTensors } from '../weights/names.ts';
-import { adapterNames, trainableParameters, type TrainingMethod } from './method.ts';
+import type { Batch } from './batch.ts';
+import { adapterNames, isInt8, trainableParameters, type TrainingMethod } from './method.ts';
 import { attention, attentionBlocks, type AttentionBlock } from './operators/attention.ts';
 import { crossEntropy } from './operators/crossEntropy.ts';
 import { add } from './operators/elementwise.ts';
 import { embedding } from './operators/embedding.ts';
 import { mergeHeads, splitHeads } from './operators/heads.ts';
+import { int8Linear, int8Weight, type Int8Weight } from './operators/int8Linear.ts';
 import { linear, plusLowRank } from './operators/linear.ts';
 import { rmsNorm } from './operators/rmsNorm.ts';
 import { rotary, type Rotation } from './operators/rotary.ts';
@@ -40,6 +43,20 @@ export const TRAINING = {
   /** The shape of the parameter. */
   gradient: (parameter: string) => `gradient:${parameter}`,
 } as const;
+
+/** The graph's inputs but the parameters. @param normalizer see `TRAINING` */
+export function batchFeeds(batch: Batch, normalizer: number): Record<string, ort.Tensor> {
+  const { rows, length } = batch;
+  const tokens = rows * length;
+  return {
+    [TRAINING.ids]: new ort.Tensor('int32', batch.ids, [tokens]),
+    [TRAINING.targets]: new ort.Tensor('int32', batch.targets, [tokens]),
+    [TRAINING.weights]: new ort.Tensor('float32', batch.weights, [tokens]),
+    [TRAINING.normalizer]: new ort.Tensor('float32', Float32Array.of(normalizer), []),
+    [TRAINING.segments]: new ort.Tensor('int32', batch.segments, [rows, length]),
+    [TRAINING.positions]: new ort.Tensor('int32', batch.positions, [rows, length]),
+  };
+}
 
 export interface TrainingGraphOptions {
   readonly rows: number;
@@ -103,12 +120,21 @@ class TrainedModel {
   readonly #config: ModelConfig;
   readonly #method: TrainingMethod;
   readonly #tensors: ReadonlyMap<string, Value>;
+  /** The linear layers that are not among the tensors. */
+  readonly #int8: ReadonlyMap<string, Int8Weight>;
 
-  private constructor(tape: Tape, config: ModelConfig, method: TrainingMethod, tensors: ReadonlyMap<string, Value>) {
+  private constructor(
+    tape: Tape,
+    config: ModelConfig,
+    method: TrainingMethod,
+    tensors: ReadonlyMap<string, Value>,
+    int8: ReadonlyMap<string, Int8Weight>,
+  ) {
     this.#tape = tape;
     this.#config = config;
     this.#method = method;
     this.#tensors = tensors;
+    this.#int8 = int8;
   }
 
   /** Trainable parameters become inputs, frozen tensors are read one by one and become part of the graph. */
@@ -120,6 +146,7 @@ class TrainedModel {
   ): Promise<TrainedModel> {
     const { graph } = tape;
     const tensors = new Map<string, Value>();
+    const int8 = new Map<string, Int8Weight>();
     for (const { name, shape } of trainableParameters(config, method)) {
       const value = graph.input(name, 'float32', shape);
       tensors.set(name, gradients ? tape.track(value) : value);
@@ -127,10 +154,14 @@ class TrainedModel {
     for (const [name, shape] of requiredTensors(config)) {
       if (tensors.has(name)) continue;
       const values = await source.readFloat32(name);
+      if (isInt8(name, method)) {
+        int8.set(name, int8Weight(graph, name, values, shape as [number, number], gradients));
+        continue;
+      }
       const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
       tensors.set(name, graph.initializer(name, 'float32', shape, bytes));
     }
-    return new TrainedModel(tape, config, method, tensors);
+    return new TrainedModel(tape, config, method, tensors, int8);
   }
 
   tensor(name: string): Value {
@@ -144,7 +175,8 @@ class TrainedModel {
 
   /** x [tokens, in] to [tokens, out], with the layer's bias and adapter where it has them. */
   #linear(x: Value, name: string, bias: boolean): Value {
-    let y = linear(this.#tape, x, this.tensor(`${name}.weight`));
+    const int8 = this.#int8.get(`${name}.weight`);
+    let y = int8 ? int8Linear(this.#tape, x, int8) : linear(this.#tape, x, this.tensor(`${name}.weight`));
     if (bias) y = add(this.#tape, y, this.tensor(`${name}.bias`));
     const [a, b] = adapterNames(name);
     if (this.#method.type !== 'lora' || !this.#tensors.has(a)) return y;

@@ -1,6 +1,8 @@
 """Measuring server for training steps with transformers on torch: JSON lines in and out, as server.py.
 
-    python torch_training.py --folder FOLDER --threads 1
+    python torch_training.py --folder FOLDER --threads 1 [--bf16]
+
+With --bf16 forward and backward run under autocast to bfloat16.
 
 FOLDER holds `task.json` (what both sides train, written by training.mjs) and `weights.bin`, the first values of every
 tensor that the task lists, float32, one after another. A command {"op": "step", "steps": N} takes N optimizer steps.
@@ -65,6 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--bf16", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     task = json.loads((arguments.folder / "task.json").read_text())
@@ -97,8 +100,9 @@ def main() -> None:
         cpu = time.process_time()
         for _ in range(command["steps"]):
             optimizer.zero_grad(set_to_none=True)
-            logits = model(ids, use_cache=False).logits[:, :-1]
-            loss = nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+            with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bf16):
+                logits = model(ids, use_cache=False).logits[:, :-1]
+                loss = nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, o["clip"])
             optimizer.step()

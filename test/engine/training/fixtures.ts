@@ -50,7 +50,9 @@ export function openRun(name: (typeof trainingRuns)[number]): TrainingRun {
   const path = join(import.meta.dirname, '../../fixtures/training', `${name}.json`);
   const stored = JSON.parse(readFileSync(path, 'utf8')) as Stored;
   const config = configFromHuggingFace(path, stored.config, 'lm_head.weight' in stored.parameters);
-  const method: TrainingMethod = stored.lora ? { type: 'lora', ...stored.lora, seed: 1 } : { type: 'full' };
+  const method: TrainingMethod = stored.lora
+    ? { type: 'lora', ...stored.lora, base: 'fp32', seed: 1 }
+    : { type: 'full' };
   const { beta1, beta2, epsilon, weightDecay, clip, peak, warmup, total, floor } = stored.options;
   const options: TrainerOptions = {
     method,
@@ -71,7 +73,9 @@ export function openRun(name: (typeof trainingRuns)[number]): TrainingRun {
     options,
     trainer: async (changes = {}) => {
       const trainer = await Trainer.create(config, weights, { ...options, ...changes });
-      if (stored.lora) trainer.importState({ ...trainer.exportState(), parameters: decodeAll(stored.adapters) });
+      if (stored.lora) {
+        await trainer.importState({ ...(await trainer.exportState()), parameters: decodeAll(stored.adapters) });
+      }
       return trainer;
     },
   };

@@ -1,17 +1,20 @@
+import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { Graph } from '../../../src/engine/onnx/graph.ts';
-import { reshape, toInt64 } from '../../../src/engine/onnx/operators.ts';
+import { matMul, reshape, toInt64 } from '../../../src/engine/onnx/operators.ts';
+import { seededRandom } from '../../../src/engine/random.ts';
 import { attention, attentionBlocks } from '../../../src/engine/training/operators/attention.ts';
 import { crossEntropy } from '../../../src/engine/training/operators/crossEntropy.ts';
 import { add, mul } from '../../../src/engine/training/operators/elementwise.ts';
 import { embedding } from '../../../src/engine/training/operators/embedding.ts';
 import { mergeHeads, splitHeads } from '../../../src/engine/training/operators/heads.ts';
+import { int8Linear, int8Weight } from '../../../src/engine/training/operators/int8Linear.ts';
 import { linear, plusLowRank } from '../../../src/engine/training/operators/linear.ts';
 import { rmsNorm } from '../../../src/engine/training/operators/rmsNorm.ts';
 import { rotary } from '../../../src/engine/training/operators/rotary.ts';
 import { siluGate } from '../../../src/engine/training/operators/siluGate.ts';
 import { Tape } from '../../../src/engine/training/tape.ts';
-import { checkGradients } from './gradients.ts';
+import { checkGradients, relativeError } from './gradients.ts';
 
 describe('gradients against finite differences', () => {
   it('sums and products, broadcast over leading and inner dimensions', async () => {
@@ -162,3 +165,73 @@ describe('Tape', () => {
 function angles(wave: (angle: number) => number): number[] {
   return Array.from({ length: 12 }, (_, i) => wave(0.4 * i));
 }
+
+describe('8-bit linear layers', () => {
+  const bytesOf = (array: Float32Array): Uint8Array => new Uint8Array(array.buffer);
+
+  it('have the gradient of the products they are, where nothing is rounded', async () => {
+    // Everything is a multiple of 1/256 with 127/256 in each row or column, so 8 bits hold it, and a step of 1/256 too.
+    const [tokens, size] = [3, 8];
+    const on = (row: number, column: number): number =>
+      (row === column ? 127 : ((row * 31 + column * 17) % 60) - 30) / 256;
+    const weight = Float32Array.from({ length: size * size }, (_, i) => on(Math.floor(i / size), i % size));
+    const x = Array.from({ length: tokens * size }, (_, i) => (i % size === 0 ? 0 : on(i % 5, (i % 5) + 1 + (i % 3))));
+    const fixed = Array.from({ length: tokens * size }, (_, i) => (i % size === 0 ? 127 / 256 : 0));
+    const free = fixed.map((value) => (value === 0 ? 1 : 0));
+    await checkGradients(
+      {
+        floats: {
+          x: { shape: [tokens, size], values: x },
+          fixed: { shape: [tokens, size], values: fixed, tracked: false },
+          free: { shape: [tokens, size], values: free, tracked: false },
+        },
+        build: (tape, { x, fixed, free }) => ({
+          output: int8Linear(
+            tape,
+            add(tape, mul(tape, x!, free!), fixed!),
+            int8Weight(tape.graph, 'w', weight.slice(), [size, size], true),
+          ),
+        }),
+      },
+      1e-2, // what comes from above is rounded to 8 bits too
+    );
+  });
+
+  it('are near the products of float32, and a row does not depend on the others', async () => {
+    const [tokens, into, out] = [5, 128, 48];
+    const random = seededRandom(3);
+    const draw = (size: number): Float32Array => Float32Array.from({ length: size }, () => 2 * random.uniform() - 1);
+    const graph = new Graph();
+    const tape = new Tape(graph, { fusedMatMul: true });
+    const x = tape.track(graph.input('x', 'float32', [tokens, into]));
+    const dy = graph.input('dy', 'float32', [tokens, out]);
+    const weight = draw(out * into);
+    const y = int8Linear(tape, x, int8Weight(graph, 'w', weight.slice(), [out, into], true));
+    const exact = linear(tape, x, graph.initializer('exact', 'float32', [out, into], bytesOf(weight)));
+    graph.output('y', y);
+    graph.output('exact_y', exact);
+    tape.seed(y, dy);
+    graph.output('dx', tape.gradients([x])[0]!);
+    graph.output('exact_dx', matMul(graph, dy, graph.initializer('w2', 'float32', [out, into], bytesOf(weight))));
+    const session = await ort.InferenceSession.create(graph.serialize(), { executionProviders: ['cpu'] });
+    const inputs = draw(tokens * into);
+    inputs[7] = 40; // an outlier
+    const gradients = draw(tokens * out);
+    const run = async (): Promise<Record<string, Float32Array>> => {
+      const results = await session.run({
+        x: new ort.Tensor('float32', inputs, [tokens, into]),
+        dy: new ort.Tensor('float32', gradients, [tokens, out]),
+      });
+      return Object.fromEntries(Object.entries(results).map(([name, { data }]) => [name, data as Float32Array]));
+    };
+    const first = await run();
+    expect(relativeError(first['y']!, first['exact_y']!)).toBeLessThan(0.02);
+    expect(relativeError(first['dx']!, first['exact_dx']!)).toBeLessThan(0.02);
+    inputs.fill(9, into);
+    gradients.fill(-9, out);
+    const second = await run();
+    expect(second['y']!.subarray(0, out)).toEqual(first['y']!.subarray(0, out));
+    expect(second['dx']!.subarray(0, into)).toEqual(first['dx']!.subarray(0, into));
+    await session.release();
+  });
+});

@@ -19,7 +19,7 @@ describe.skipIf(realModelPath === undefined)('SmolLM2-135M-Instruct', () => {
     );
     const source = await openModel(realModelPath!);
     const trainer = await Trainer.create(source.config, source.weights, {
-      method: { type: 'lora', rank: 8, alpha: 16, targets: LINEAR_LAYERS, seed: 1 },
+      method: { type: 'lora', rank: 8, alpha: 16, targets: LINEAR_LAYERS, base: 'fp32', seed: 1 },
       rows: batch.rows,
       length: batch.length,
       optimizer: DEFAULT_ADAMW,

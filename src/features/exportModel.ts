@@ -131,19 +131,20 @@ async function runExport(
   let words = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (words += text));
   let failure = '';
-  let path: string | null = null;
+  const written: string[] = [];
   let shown = 0;
   createInterface(child.stdout).on('line', (line) => {
     const row = JSON.parse(line) as { type: string; done?: number; total?: number; message?: string; path?: string };
     if (row.type === 'error') failure = row.message ?? '';
-    if (row.type === 'export') path = row.path ?? null;
+    if (row.type === 'export' && row.path !== undefined) written.push(row.path);
     if (row.type !== 'progress' || row.done === undefined || row.total === undefined) return;
     const share = (100 * row.done) / row.total;
     progress.report({ message: `${row.done} of ${row.total} tensors`, increment: share - shown });
     shown = share;
   });
   await ended;
-  if (path !== null) return path;
+  const [path] = written;
+  if (path !== undefined) return path;
   if (cancelled.isCancellationRequested) throw new vscode.CancellationError();
   throw new UserError(failure === '' ? `The export failed. ${words.trim()}` : failure);
 }

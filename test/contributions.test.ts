@@ -249,7 +249,7 @@ describe('when clauses', () => {
 
   it('give each row the commands that fit it', () => {
     const { pause, resume, stop, openResults, openRunFolder, runAgain, removeRun } = commands;
-    const { openRun, stopAndSave, pauseAndRelease, saveCheckpoint, sampleNow, exportMetrics } = commands;
+    const { openRun, stopAndSave, pauseAndRelease, saveCheckpoint, sampleNow, exportMetrics, exportModel } = commands;
     const { setLearningRate, setEvaluationInterval } = commands;
     const [over, running, paused, resumable, unreadable, training, trainable, beginning] = rows[views.runs]!;
     const inline = (row: string | undefined): string[] => menuOf(views.runs, row!, true);
@@ -268,7 +268,7 @@ describe('when clauses', () => {
     expect(more(resumable)).toEqual(more(over));
     expect(more(unreadable)).toEqual([openRunFolder, removeRun]);
     const verbs = [stop, saveCheckpoint, sampleNow, setLearningRate, setEvaluationInterval];
-    const ofTraining = [openRun, openRunFolder, exportMetrics];
+    const ofTraining = [openRun, openRunFolder, exportMetrics, exportModel];
     expect(more(training)).toEqual([...ofTraining, ...verbs, pauseAndRelease].sort());
     expect(more(trainable)).toEqual([...ofTraining, removeRun].sort());
 

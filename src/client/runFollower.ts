@@ -218,6 +218,7 @@ export class RunFollower implements FollowedRun {
       await this.#describe();
       this.#tell();
       await end;
+      connection = null; // it handles what came before its end, and disposes of itself
       return true;
     } catch {
       // Nobody listens yet, or no longer, or it is no runner: whoever holds the run says more about it than the error.

@@ -92,7 +92,8 @@ function temporary(uid: number): string {
 
 /**
  * A connection over a socket that forgives nothing: what is no JSON-RPC message, or too large a one, ends it. `onEnd` is
- * called once, with the reason if it was not an ordinary end. Call `listen` when the handlers are set.
+ * called once, with the reason if it was not an ordinary end; what came before that is still handled for a moment. Call
+ * `listen` when the handlers are set.
  */
 export function connectionOver(socket: Socket, onEnd: (reason: Error | null) => void): MessageConnection {
   let over = false;
@@ -100,8 +101,13 @@ export function connectionOver(socket: Socket, onEnd: (reason: Error | null) => 
     if (over) return;
     over = true;
     socket.destroy();
-    connection.dispose();
+    // Messages that came before an ordinary end wait in the connection's queue: the answer to a stop among them.
+    if (reason === null) setTimeout(dispose, DRAIN_MILLISECONDS);
+    else connection.dispose();
     onEnd(reason);
+  };
+  const dispose = (): void => {
+    connection.dispose();
   };
   const reader = new SocketMessageReader(socket, 'utf-8');
   // Bytes since the last whole message. The reader gathers without a limit of its own.
@@ -131,10 +137,7 @@ export function connectionOver(socket: Socket, onEnd: (reason: Error | null) => 
     end(error);
   });
   connection.onClose(() => {
-    // Messages that came before the end wait in the connection's queue: the answer to a stop among them.
-    setTimeout(() => {
-      end(null);
-    }, DRAIN_MILLISECONDS);
+    end(null);
   });
   connection.onUnhandledNotification(() => {
     end(new Error('a notification that nobody expects'));

@@ -185,7 +185,9 @@ class Client {
       this.socket.destroy();
       return;
     }
-    this.#connection.sendNotification(methods.event, event).catch(() => {
+    // It throws at once on a connection that is closed but not over yet.
+    const sent = async (): Promise<void> => this.#connection.sendNotification(methods.event, event);
+    sent().catch(() => {
       this.socket.destroy();
     });
   }

@@ -91,6 +91,16 @@ describe('a client', () => {
     connection.end();
   });
 
+  it('that goes while events come does no harm', async () => {
+    const { connection, events } = await connect();
+    await connection.sendRequest(methods.initialize, hello());
+    await connection.sendRequest(methods.follow, { after: log.seq });
+    connection.end();
+    const until = performance.now() + 200;
+    while (performance.now() < until) await tell('to nobody');
+    expect(events.length).toBeLessThan(log.seq);
+  });
+
   it('controls: a verb does what it says once, a dry run nothing, a repetition answers the same', async () => {
     const { connection } = await connect();
     await connection.sendRequest(methods.initialize, hello());

@@ -5,7 +5,7 @@
 import type { ModelConfig, TensorSource } from '../model.ts';
 import type { Graph, GraphStep, Value } from '../onnx/graph.ts';
 import { requiredTensors } from '../weights/names.ts';
-import { trainableParameters } from './method.ts';
+import { isInt8, trainableParameters, type TrainingMethod } from './method.ts';
 import type { TrainerOptions } from './trainer.ts';
 import { buildTrainingGraph, TRAINING } from './trainingGraph.ts';
 
@@ -23,7 +23,7 @@ export interface TrainingMemory {
   readonly evaluation: number;
 }
 
-/** A frozen weight is packed for the product of the forward pass, and once more for that of the backward pass. */
+/** A frozen weight is held for the product of the forward pass, and once more for that of the backward pass. */
 const FROZEN_FORMS = { training: 2, evaluation: 1 };
 /**
  * What ONNX Runtime's arena takes for what is live, measured (docs/log.md): in long rows attention's blocks have many lengths,
@@ -46,7 +46,7 @@ export async function trainingMemory(
 ): Promise<TrainingMemory> {
   const shapes = trainableParameters(config, options.method).map(({ shape }) => shape);
   const trained = bytesOf(shapes);
-  const frozen = options.method.type === 'full' ? 0 : bytesOf([...requiredTensors(config)].map(([, shape]) => shape));
+  const frozen = frozenBytes(config, options.method);
   return {
     weights: trained + FROZEN_FORMS.training * frozen,
     gradients: ((options.accumulates ?? true) ? 3 : 2) * trained,
@@ -81,6 +81,13 @@ async function sessionBytes(config: ModelConfig, options: GraphOptions, gradient
     (await ofLength(MOST_LENGTH)) / MOST_LENGTH,
   ];
   return length * (whole + ((length - MOST_LENGTH) * (whole - half)) / (MOST_LENGTH / 2));
+}
+
+/** What is not trained, in one form. */
+function frozenBytes(config: ModelConfig, method: TrainingMethod): number {
+  if (method.type === 'full') return 0;
+  const tensors = [...requiredTensors(config)];
+  return tensors.reduce((sum, [name, shape]) => sum + bytesOf([shape]) / (isInt8(name, method) ? 4 : 1), 0);
 }
 
 function bytesOf(shapes: readonly (readonly number[])[]): number {

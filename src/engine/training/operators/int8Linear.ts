@@ -41,7 +41,7 @@ export function int8Weight(
 ): Int8Weight {
   const matrix = (label: string, elements: Float32Array, columns: number, rotation: Value | null): Int8Matrix => {
     const { data, scales } = quantizeColumns(elements, columns);
-    const shape = [data.length / columns, columns];
+    const shape = [(out * width) / columns, columns];
     return {
       data: graph.initializer(`${name}|${label}`, 'int8', shape, bytesOf(data)),
       scales: graph.initializer(`${name}|${label}_scales`, 'float32', [columns], bytesOf(scales)),

@@ -131,7 +131,12 @@ describe('a training run', () => {
   });
 
   it('trains adapters, resumes them exactly, and merges them into the exported model', async () => {
-    const request = smallTraining(model, { train: 'lora', lora: { rank: 4, base: 'fp32' }, steps: 10, checkpointInterval: 3 });
+    const request = smallTraining(model, {
+      train: 'lora',
+      lora: { rank: 4, base: 'fp32' },
+      steps: 10,
+      checkpointInterval: 3,
+    });
     const whole = await createRun(store, request);
     const { heldOutLoss, firstHeldOutLoss } = await train(whole);
     expect(heldOutLoss!).toBeLessThan(firstHeldOutLoss!);

@@ -68,7 +68,13 @@ describe('programs judged in the loop', () => {
         ? judged
         : await createRun(
             store,
-            smallTraining(model, { ...CHANGE, steps: 2, train: 'lora', initialWeights: 'random' }),
+            smallTraining(model, {
+              ...CHANGE,
+              steps: 2,
+              train: 'lora',
+              lora: { base: 'fp32' },
+              initialWeights: 'random',
+            }),
           );
     const { modelFolder, steps } = kind === 'full' ? outcome : await train(folder);
     const request = smallRequest(file, { samples: 1, limit: 5, maxTokens: null, protocol: null, timeLimit: null });

@@ -9,6 +9,7 @@ export const commands = {
   newConfig: 'midtrain.newConfig',
   trainByConfig: 'midtrain.trainByConfig',
   estimate: 'midtrain.estimate',
+  previewData: 'midtrain.previewData',
   runAgain: 'midtrain.runAgain',
   resume: 'midtrain.resume',
   pause: 'midtrain.pause',

@@ -149,11 +149,12 @@ describe('commands', () => {
     );
     const { evaluate, evaluateHumanEval, evaluateMbpp, runAgain, resume, getModel, getBenchmark, checkEnvironment } =
       commands;
-    const { train, trainByConfig, estimate } = commands;
+    const { train, trainByConfig, estimate, previewData } = commands;
     for (const id of [
       train,
       trainByConfig,
       estimate,
+      previewData,
       evaluate,
       evaluateHumanEval,
       evaluateMbpp,

@@ -11,7 +11,7 @@ import { type Action, parseFromPanel, type Path, type ToPanel } from '../webview
 import { formSections } from './configFields.ts';
 import { editsFor, objectIn } from './configText.ts';
 import type { Midtrain } from './context.ts';
-import { estimateTraining, resumableRun } from './train.ts';
+import { askAbout, resumableRun } from './train.ts';
 import { drawPage } from './webviewPage.ts';
 
 export function activateConfigForm(midtrain: Midtrain): void {
@@ -152,7 +152,7 @@ class ConfigForm implements vscode.Disposable {
   async #estimate(): Promise<void> {
     this.#post({ type: 'estimate', working: true, lines: [], error: '' });
     try {
-      const { lines } = await estimateTraining(this.#midtrain, this.#document.uri);
+      const { lines } = await askAbout(this.#midtrain, this.#document.uri, 'estimate');
       this.#post({ type: 'estimate', working: false, lines: [...lines], error: '' });
     } catch (error) {
       const left = error instanceof vscode.CancellationError;

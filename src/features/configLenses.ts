@@ -1,5 +1,5 @@
 /**
- * Run, Resume and Estimate above a run config. Resume is there when a run of the very config can go on.
+ * Run, Resume, Estimate and Preview Data above a run config. Resume is there when a run of the very config can go on.
  */
 import * as vscode from 'vscode';
 import { commands, editors } from '../contributions.ts';
@@ -53,6 +53,7 @@ class ConfigLenses implements vscode.CodeLensProvider {
       lens('$(play) Run', commands.trainByConfig, uri),
       ...(resumable ? [lens('$(debug-continue) Resume', commands.resume, resumable.folder)] : []),
       lens('$(dashboard) Estimate', commands.estimate, uri),
+      lens('$(eye) Preview Data', commands.previewData, uri),
       lens('$(list-flat) Form', 'vscode.openWith', uri, editors.configForm),
     ];
   }

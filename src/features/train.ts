@@ -1,5 +1,6 @@
 /**
- * Training by a run config: makes one, estimates what it needs, starts it, and finds the run that goes on with it.
+ * Training by a run config: makes one, says what it needs and what its data become, starts it, and finds the run that goes on
+ * with it.
  */
 import { spawn } from 'node:child_process';
 import { basename, dirname } from 'node:path';
@@ -23,7 +24,8 @@ import { TextPage } from './textPage.ts';
 
 export function activateTrain(midtrain: Midtrain): void {
   const page = new TextPage('midtrain-estimate', 'Estimate');
-  midtrain.extension.subscriptions.push(page);
+  const data = new TextPage('midtrain-data', 'Data');
+  midtrain.extension.subscriptions.push(page, data);
   register(midtrain, commands.train, async (argument?: unknown) => {
     const spec = (argument as { spec?: unknown } | undefined)?.spec;
     const uri = typeof spec === 'string' ? await newConfig(spec) : await configToTrainBy();
@@ -37,11 +39,16 @@ export function activateTrain(midtrain: Midtrain): void {
   });
   register(midtrain, commands.estimate, async (argument?: unknown) => {
     const uri = await chosenConfig(argument, 'Estimate which config?');
-    const { summary, lines } = await estimateTraining(midtrain, uri);
+    const { summary, lines } = await askAbout(midtrain, uri, 'estimate');
     const show = 'Show Estimate';
     void vscode.window.showInformationMessage(`Midtrain: ${summary}`, show).then((answer) => {
-      if (answer === show) void page.show(`${basename(uri.path)}\n\n${lines.join('\n')}\n`);
+      if (answer === show) void page.show(pageOf(uri, lines));
     });
+  });
+  register(midtrain, commands.previewData, async (argument?: unknown) => {
+    const uri = await chosenConfig(argument, 'Preview the data of which config?');
+    const { lines } = await askAbout(midtrain, uri, 'preview');
+    await data.show(pageOf(uri, lines));
   });
 }
 
@@ -77,51 +84,63 @@ export function resumableRun(midtrain: Midtrain, { name, config }: ReadConfig): 
   return midtrain.runs.runs.find((run) => isOfConfig(run) && midtrain.canResume(run)) ?? null;
 }
 
-/** What `midtrain train CONFIG --estimate` said. */
-export interface Estimated {
+/** What the headless command is asked about a config, and what it is at meanwhile. */
+const QUESTIONS = { estimate: 'Estimating', preview: 'Reading the data of' } as const;
+
+/** What `midtrain train CONFIG --estimate` or `--preview` said. */
+export interface Said {
   /** The most important of it in a sentence. */
   readonly summary: string;
   readonly lines: readonly string[];
 }
 
-/** Asks the headless command, which takes some steps of the real trainer. @throws UserError; CancellationError when it is left */
-export async function estimateTraining(midtrain: Midtrain, uri: vscode.Uri): Promise<Estimated> {
+function pageOf(uri: vscode.Uri, lines: readonly string[]): string {
+  return `${basename(uri.path)}\n\n${lines.join('\n')}\n`;
+}
+
+/**
+ * Asks the headless command: an estimate takes some steps of the real trainer, a preview reads the data.
+ * @throws UserError; CancellationError when it is left
+ */
+export async function askAbout(midtrain: Midtrain, uri: vscode.Uri, question: keyof typeof QUESTIONS): Promise<Said> {
   if (!vscode.workspace.isTrusted) throw new UserError('This workspace is not trusted, so nothing is run in it.');
   await agreedModel(await readConfig(uri));
+  const title = `${QUESTIONS[question]} ${basename(uri.path)}`;
   return vscode.window.withProgress(
-    { location: vscode.ProgressLocation.Notification, title: `Estimating ${basename(uri.path)}`, cancellable: true },
+    { location: vscode.ProgressLocation.Notification, title, cancellable: true },
     (progress, token) =>
-      runEstimate(midtrain, uri.fsPath, token, (message) => {
+      ask(midtrain, uri.fsPath, question, token, (message) => {
         progress.report({ message });
       }),
   );
 }
 
-async function runEstimate(
+async function ask(
   { command }: Midtrain,
   file: string,
+  question: string,
   token: vscode.CancellationToken,
   tell: (message: string) => void,
-): Promise<Estimated> {
-  const child = spawn(process.execPath, [command, 'train', file, '--estimate', '--json', '--yes'], {
+): Promise<Said> {
+  const child = spawn(process.execPath, [command, 'train', file, `--${question}`, '--json', '--yes'], {
     env: { ...process.env, ...environmentOf(readSettings()), ELECTRON_RUN_AS_NODE: '1' },
     stdio: ['ignore', 'pipe', 'ignore'],
     windowsHide: true,
   });
   token.onCancellationRequested(() => child.kill());
   const failed = new Promise<never>((_, reject) => child.once('error', reject));
-  const read = async (): Promise<Estimated> => {
-    let estimated: Estimated | null = null;
+  const read = async (): Promise<Said> => {
+    let said: Said | null = null;
     let error = 'It ended without an answer.';
     for await (const line of createInterface(child.stdout)) {
-      const row = JSON.parse(line) as { type: string; text?: string; message?: string } & Estimated;
+      const row = JSON.parse(line) as { type: string; text?: string; message?: string } & Said;
       if (row.type === 'note') tell(row.text ?? '');
       if (row.type === 'error') error = row.message ?? error;
-      if (row.type === 'estimate') estimated = row;
+      if (row.type === question) said = row;
     }
     if (token.isCancellationRequested) throw new vscode.CancellationError();
-    if (estimated === null) throw new UserError(error);
-    return estimated;
+    if (said === null) throw new UserError(error);
+    return said;
   };
   return Promise.race([read(), failed]);
 }

@@ -35,7 +35,9 @@ export async function openCorpus(
       folder: corpus,
       tokenizer: name,
       vocabularySize,
-      benchmarks: await benchmarkProblems(isGenerated(config) ? ['starter'] : BENCHMARK_IDS, tell),
+      benchmarks: await benchmarkProblems(config, (text) => {
+        tell({ type: 'note', level: 'warning', text });
+      }),
       signal: control.signal,
     });
     const dropped = report.dropped
@@ -75,7 +77,8 @@ const BENCHMARK_IDS = Object.keys(BENCHMARKS) as BenchmarkId[];
  * What must not be trained on: those of the benchmarks that are on this machine. Generated data knows of no benchmark and is
  * held against the starter's alone, so that it is the same on every machine.
  */
-async function benchmarkProblems(ids: readonly BenchmarkId[], tell: TrainingWork['tell']): Promise<Problem[]> {
+export async function benchmarkProblems(config: TrainingConfig, warn: (text: string) => void): Promise<Problem[]> {
+  const ids: readonly BenchmarkId[] = isGenerated(config) ? ['starter'] : BENCHMARK_IDS;
   const problems: Problem[] = [];
   const missing: string[] = [];
   for (const id of ids) {
@@ -84,8 +87,7 @@ async function benchmarkProblems(ids: readonly BenchmarkId[], tell: TrainingWork
     else problems.push(...(await loadBenchmark(id, found.path)).problems);
   }
   if (missing.length > 0) {
-    const text = `Not on this machine, so the data were not compared with it: ${missing.join(', ')}.`;
-    tell({ type: 'note', level: 'warning', text });
+    warn(`Not on this machine, so the data were not compared with it: ${missing.join(', ')}.`);
   }
   return problems;
 }

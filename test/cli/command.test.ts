@@ -188,6 +188,12 @@ describe('midtrain train', () => {
     await expect(readFile(join(home, 'estimated-runs', '.activity'))).rejects.toThrow();
     expect(model).toBe(join(home, 'tiny-3'));
 
+    const { stdout: preview } = await midtrain(['train', config, '--preview'], env);
+    expect(preview).toMatch(/^read {6}60 documents: .*function/m);
+    expect(preview).toMatch(/^train {5}\d+ snippets of \d+ tokens$/m);
+    expect(preview).toMatch(/^left out {2}\d+ a snippet too long\n {10}starter\/\d+\.py:1/m);
+    expect(preview).toMatch(/^# starter\/\d+\.py:1, \d+ tokens.*\ndef /m);
+
     const wide = await writeTinyModel(home, 4, { contextLength: 1 << 20 });
     await writeFile(config, JSON.stringify({ ...smallConfig, model: wide, context: 1 << 20, batchTokens: 1 << 20 }));
     const refused = await midtrain(['train', config, '--out', join(home, 'too-large')], env);

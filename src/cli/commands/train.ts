@@ -21,6 +21,7 @@ import {
   withConsentOptions,
 } from '../options.ts';
 import type { Output } from '../output.ts';
+import { previewLines, previewSummary } from '../previewLines.ts';
 import { formatDuration } from '../progress.ts';
 import { sandboxLayers } from '../sandbox.ts';
 
@@ -28,6 +29,7 @@ interface TrainOptions extends CommonOptions, ConsentOptions {
   readonly out?: string;
   readonly python?: string;
   readonly estimate: boolean;
+  readonly preview: boolean;
 }
 
 export function addTrain(program: Command, run: Run): void {
@@ -37,16 +39,21 @@ export function addTrain(program: Command, run: Run): void {
     .argument('<config>', 'a *.midtrain.json; {} in it runs with the defaults')
     .option('-o, --out <folder>', 'where the run is kept; the same folder goes on with an unfinished run')
     .option('--estimate', 'only say what it needs: memory, disk, and time by some steps taken', false)
+    .option('--preview', 'only say what the data become: counts, tokens, what is left out and why', false)
     .addOption(pythonOption());
   withConsentOptions(withCommonOptions(command)).action(async (file: string, options: TrainOptions) => {
     await run(options, (context) => train(file, context, options));
   });
 }
 
-async function train(file: string, context: Context, { out, estimate, python }: TrainOptions): Promise<ExitCode> {
+async function train(
+  file: string,
+  context: Context,
+  { out, estimate, preview, python }: TrainOptions,
+): Promise<ExitCode> {
   const { output } = context;
   const { name, config } = await readTrainingConfig(file);
-  if (config.passAt1 !== null && !estimate) {
+  if (config.passAt1 !== null && !estimate && !preview) {
     await executionConsent(context, () => sandboxLayers(python === undefined ? {} : { python }));
     await needBenchmark(config.passAt1.benchmark, null, context);
   }
@@ -55,12 +62,20 @@ async function train(file: string, context: Context, { out, estimate, python }: 
   const { path, label } = await needModel(spec, context, { weightsOptional });
   const request = { name, config, model: { path, spec, label }, python: python ?? null };
   const store = runsFolder();
+  const tell = (text: string): void => {
+    output.note(text);
+  };
+  if (preview) {
+    output.note(`Reading the data of ${file}`);
+    const { previewTraining } = await import('../../runner/trainingPreview.ts');
+    const previewed = await previewTraining(request, { signal: context.signal, tell });
+    const lines = previewLines(previewed);
+    output.result('preview', lines, { ...previewed, lines, summary: previewSummary(previewed) });
+    return exitCodes.ok;
+  }
   if (estimate) {
     output.note(`Estimating ${file}`);
     const { estimateTraining } = await import('../../runner/trainingEstimate.ts');
-    const tell = (text: string): void => {
-      output.note(text);
-    };
     const estimated = await estimateTraining(request, { store, signal: context.signal, tell });
     const lines = estimateLines(estimated);
     output.result('estimate', lines, { ...estimated, lines, summary: estimateSummary(estimated) });

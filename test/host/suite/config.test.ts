@@ -88,7 +88,12 @@ suite('a run config', () => {
       );
       return lenses.map(({ command }) => command?.title.replace(/^\$\([a-z-]+\) /, '') ?? '');
     };
-    assert.deepEqual(await titles(await opened('lenses.midtrain.json', '{}')), ['Run', 'Estimate', 'Form']);
+    assert.deepEqual(await titles(await opened('lenses.midtrain.json', '{}')), [
+      'Run',
+      'Estimate',
+      'Preview Data',
+      'Form',
+    ]);
     assert.deepEqual(await titles(await opened('other.json', '{}')), []);
   });
 });

@@ -35,6 +35,9 @@ export class Tape {
   /** Lays what flows into parameters. */
   #deferred: (() => void)[] = [];
   readonly #sums = new Map<Value, Value>();
+  /** How values that are not kept are computed again. */
+  readonly #recipes = new Map<Value, (dy: Value) => Value>();
+  readonly #again = new Map<Value, Value>();
 
   constructor(graph: Graph, { fusedMatMul }: { readonly fusedMatMul: boolean }) {
     this.graph = graph;
@@ -79,6 +82,24 @@ export class Tape {
     };
     this.#entries.push({ output, inputs: [x], rule });
     return output;
+  }
+
+  /**
+   * Says that the backward pass computes `value` again instead of keeping it: worth it for what is wide and cheap.
+   * @param lay gives it anew, but not before `dy` is there (see `after`)
+   */
+  forget(value: Value, lay: (dy: Value) => Value): Value {
+    this.#recipes.set(value, lay);
+    return value;
+  }
+
+  /** `value` as a rule uses it, whose output has the gradient `dy`: the one there was, or the one computed again. */
+  recall(value: Value, dy: Value): Value {
+    const recipe = this.#recipes.get(value);
+    if (recipe === undefined) return value;
+    const again = this.#again.get(value) ?? recipe(dy);
+    this.#again.set(value, again);
+    return again;
   }
 
   /** Gradient of the loss that is known already: where the backward pass begins. */

@@ -13,7 +13,7 @@ export function linear(tape: Tape, x: Value, weight: Value): Value {
   const y = product(tape, x, weight, { transposeB: true });
   return tape.record(y, [x, weight], (dy, dx, dw) => {
     dx.accumulate((sum) => plusProduct(tape, sum, dy, weight));
-    dw.accumulate((sum) => plusProduct(tape, sum, dy, x, { transposeA: true }));
+    dw.accumulate((sum) => plusProduct(tape, sum, dy, tape.recall(x, dy), { transposeA: true }));
   });
 }
 

@@ -138,6 +138,7 @@ export class RunFollower implements FollowedRun {
         throw new UserError(`The process of ${this.name} gave an answer that is none.`);
       } catch (error) {
         if (error instanceof UserError) throw error;
+        await sleep(FIRST_RETRY_MILLISECONDS); // it takes a moment until a lost connection is known to be one
       }
     }
     throw this.#unanswered();

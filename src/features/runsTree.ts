@@ -14,6 +14,12 @@ import { duration, runFigures, runSubject, runTitle, runVariant } from './runLab
 /** Others are drawn when they are asked for: a thousand rows take VS Code twice as long (docs/log.md). */
 const LATEST = 64;
 
+/**
+ * A run at work tells of itself several times a second. A row that is drawn anew between the press and the release of a button
+ * on it loses the click, so figures wait; what can be done to the run does not.
+ */
+const FIGURES_MILLISECONDS = 1000;
+
 /** The row that holds all other runs. */
 const OLDER = { id: 'older runs' } as const;
 
@@ -48,14 +54,37 @@ class RunsTree implements vscode.TreeDataProvider<Row> {
 
   /** Runs that are behind OLDER. */
   #older: readonly RunFollower[] = [];
+  /** When a row was drawn last (`performance.now()`), and what could be done to its run by then. */
+  readonly #drawn = new WeakMap<RunFollower, { readonly at: number; readonly context: string }>();
+  readonly #waiting = new Map<RunFollower, NodeJS.Timeout>();
 
   constructor(midtrain: Midtrain) {
     this.#midtrain = midtrain;
   }
 
   changed(run: RunFollower | null): void {
-    // An older one that is at work again comes to the front.
-    this.#changed.fire(run === null || this.#older.includes(run) ? undefined : run);
+    if (run === null || this.#older.includes(run)) {
+      this.#changed.fire(undefined); // an older one that is at work again comes to the front
+      return;
+    }
+    const drawn = this.#drawn.get(run);
+    const isSame = drawn?.context === contextOf(this.#midtrain, run);
+    const wait = isSame ? drawn.at + FIGURES_MILLISECONDS - performance.now() : 0;
+    if (wait <= 0) this.#draw(run);
+    else if (!this.#waiting.has(run))
+      this.#waiting.set(
+        run,
+        setTimeout(() => {
+          this.#draw(run);
+        }, wait).unref(),
+      );
+  }
+
+  #draw(run: RunFollower): void {
+    clearTimeout(this.#waiting.get(run));
+    this.#waiting.delete(run);
+    this.#drawn.set(run, { at: performance.now(), context: contextOf(this.#midtrain, run) });
+    this.#changed.fire(run);
   }
 
   async getChildren(row?: Row): Promise<Row[]> {
@@ -94,12 +123,7 @@ function runItem(midtrain: Midtrain, run: RunFollower): vscode.TreeItem {
   const parts = [figures, description.request.model.label, runVariant(description)];
   item.description = parts.filter((part) => part !== '').join(' · ');
   item.iconPath = starting ? new vscode.ThemeIcon('sync~spin') : iconOf(state);
-  item.contextValue = [
-    isEvaluation(run) ? items.run : items.training,
-    ...(starting || isLive(state) ? [items.live] : []),
-    ...(isLive(state) ? [state.status] : []),
-    ...(midtrain.canResume(run) ? [items.resumable] : []),
-  ].join(' ');
+  item.contextValue = contextOf(midtrain, run);
   item.tooltip = tooltipOf(run);
   item.accessibilityInformation = {
     label: spoken(runTitle(description), runVariant(description), state.status === 'finished' && 'finished', figures),
@@ -108,6 +132,17 @@ function runItem(midtrain: Midtrain, run: RunFollower): vscode.TreeItem {
     ? { command: commands.openResults, title: 'Open Results', arguments: [run] }
     : { command: commands.openRun, title: 'Open Run', arguments: [run] };
   return item;
+}
+
+/** What its row's buttons and menu go by. */
+function contextOf(midtrain: Midtrain, run: RunFollower): string {
+  const { state } = run;
+  return [
+    isEvaluation(run) ? items.run : items.training,
+    ...(midtrain.isStarting(run) || isLive(state) ? [items.live] : []),
+    ...(isLive(state) ? [state.status] : []),
+    ...(midtrain.canResume(run) ? [items.resumable] : []),
+  ].join(' ');
 }
 
 function iconOf({ status }: RunState): vscode.ThemeIcon {

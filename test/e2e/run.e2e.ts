@@ -2,6 +2,8 @@
  * The run panel in a real VS Code, over trainings that were written for it: everything it shows, in every kind of theme, by
  * mouse and by keyboard, beside another run, after a reload, and what it says of runs that have no curve.
  */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import type { Frame } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
@@ -65,7 +67,25 @@ function eventful(seed: number, end: 'finished' | 'failed' = 'finished'): EventB
   ];
 }
 
+// What runs in the panel's frame uses a browser's globals, which are not part of the project's types.
 declare const window: { postMessage(message: unknown): void };
+declare function createImageBitmap(blob: Blob): Promise<{ readonly width: number; readonly height: number }>;
+declare class OffscreenCanvas {
+  constructor(width: number, height: number);
+  getContext(kind: '2d'): {
+    drawImage(image: object, x: number, y: number): void;
+    getImageData(x: number, y: number, width: number, height: number): { readonly data: Uint8ClampedArray };
+  };
+}
+declare class DOMParser {
+  parseFromString(
+    text: string,
+    type: string,
+  ): {
+    querySelector(selector: string): object | null;
+    querySelectorAll(selector: string): ArrayLike<{ getAttribute(name: string): string | null }>;
+  };
+}
 
 /** Anything, and what looks like a message of the extension and is none. */
 function malformedMessages(): unknown[] {
@@ -87,6 +107,23 @@ function malformedMessages(): unknown[] {
   );
   const messages = fc.sample(fc.oneof(fc.jsonValue(), near), { numRuns: 10_000, seed: 6 });
   return messages.filter((message) => parseToPanel(message) === null);
+}
+
+/** In a browser: a picture's width, height, and how many colours it has. @param png in base64 */
+async function readPicture(png: string): Promise<[width: number, height: number, colours: number]> {
+  const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
+  const bitmap = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
+  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d');
+  context.drawImage(bitmap, 0, 0);
+  const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
+  return [bitmap.width, bitmap.height, new Set(new Uint32Array(data.buffer)).size];
+}
+
+/** In a browser: how many points each curve of an SVG document has. Throws where it is no XML. */
+function readLines(text: string): number[] {
+  const found = new DOMParser().parseFromString(text, 'image/svg+xml');
+  if (found.querySelector('parsererror') !== null) throw new Error('no XML');
+  return Array.from(found.querySelectorAll('polyline'), (line) => line.getAttribute('points')!.split(' ').length);
 }
 
 const reading = (panel: Frame): Promise<string> => panel.locator('[data-reading]').innerText();
@@ -188,13 +225,41 @@ describe.each(installed('current', 'oldest'))('the run panel in the %s VS Code',
         await page.keyboard.press('Escape');
 
         await page.mouse.move(5, 5);
-        for (const theme of ['light', 'hc-dark', 'hc-light', 'dark'] as const) {
+        for (const theme of version === 'current' ? (['light', 'hc-dark', 'hc-light', 'dark'] as const) : []) {
           await ui.setTheme(theme);
           panel = await ui.webview();
           await panel.getByText('B train, smoothed').waitFor();
           await assertA11y(panel);
-          if (version === 'current') await vs.screenshot(`${pictures}/run-${theme}.png`);
+          await vs.screenshot(`${pictures}/run-${theme}.png`);
         }
+
+        // Saved where the user says: a picture that a browser reads, and a row a step.
+        const saved = async (button: string, name: string): Promise<Buffer> => {
+          const path = join(place.root, name);
+          await panel.getByRole('button', { name: button, exact: true }).click();
+          await ui.quickInput.getByText('OK', { exact: true }).waitFor();
+          await ui.fillInput(path);
+          const written = async (): Promise<Buffer> => {
+            // The dialog looks the path up first, and does not hear what is pressed meanwhile.
+            if (await ui.quickInput.isVisible()) await page.keyboard.press('Enter');
+            await page.waitForTimeout(300);
+            return readFile(path).catch(() => Buffer.alloc(0));
+          };
+          const bytes = await ui.until(written, ({ length }) => length > 0);
+          await ui.quickInput.waitFor({ state: 'hidden' });
+          return bytes;
+        };
+        const png = await saved('PNG', 'curves.png');
+        const [width, height, colours] = await panel.evaluate(readPicture, png.toString('base64'));
+        expect(Math.min(width, height)).toBeGreaterThan(600);
+        expect(colours).toBeGreaterThan(20);
+        const svg = (await saved('SVG', 'curves.svg')).toString('utf8');
+        const lines = await panel.evaluate(readLines, svg);
+        expect(lines.length).toBeGreaterThan(10); // of both runs, in six charts
+        expect(Math.max(...lines)).toBeGreaterThan(STEPS - 10);
+        const csv = (await saved('CSV', 'curves.csv')).toString('utf8').trim().split('\n');
+        expect(csv[0]).toMatch(/^step,/);
+        expect(csv.length).toBe(STEPS + 2);
 
         await vs.reloadWindow();
         panel = await ui.webview();

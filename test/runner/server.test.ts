@@ -119,6 +119,22 @@ describe('a client', () => {
     connection.end();
   });
 
+  it('may go without a word while events come: the run hears nothing of it', async () => {
+    const { connection, events } = await connect();
+    await connection.sendRequest(methods.initialize, hello());
+    await connection.sendRequest(methods.follow, { after: log.seq });
+    await tell('before');
+    await expect.poll(() => events.length).toBe(1);
+    connection.dispose(); // as a window does that is reloaded
+    for (let i = 0; i < 100; i += 1) {
+      await tell(`while it goes ${i}`); // throws what the run would get
+      await sleep(1);
+    }
+    const { connection: next } = await connect();
+    expect(await next.sendRequest(methods.initialize, hello())).toMatchObject({ run });
+    next.end();
+  });
+
   it('is answered however early it comes', async () => {
     const own = await newAddress();
     // Keeps the threads busy that files are worked on with, so that the socket is there well before its mode is set.

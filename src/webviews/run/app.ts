@@ -15,7 +15,16 @@ import { type ChartSpec, chartsOf, type DrawnRun, valueAt } from './charts.ts';
 import { type CurveChart, LEFT, RIGHT, type Stretch } from './curveChart.ts';
 import { RunCurves } from './curves.ts';
 import { emptyWords, headerView } from './header.ts';
-import { groupsOf, isWeighty, MARK_PIXELS, markIcon, type MarkGroup, markTitles, markWords } from './marks.ts';
+import {
+  groupsOf,
+  groupWords,
+  isWeighty,
+  MARK_PIXELS,
+  markIcon,
+  type MarkGroup,
+  markTitles,
+  markWords,
+} from './marks.ts';
 import {
   AXES,
   type Axis,
@@ -224,9 +233,9 @@ export class RunApp extends LitElement {
       .writeY=${writeY}
       .height=${isLarge ? 280 : 150}
       .version=${this.#version}
-    ></midtrain-curves>`;
-    if (!isLarge) return drawn;
-    return html`<div class="large">${this.#marksRow(own)} ${drawn} ${this.#tipView()}</div>`;
+      >${isLarge ? html`<div class="above">${this.#marksRow(own)} ${this.#tipView()}</div>` : nothing}</midtrain-curves
+    >`;
+    return isLarge ? html`<div class="large">${drawn}</div>` : drawn;
   }
 
   /** Marks with their places on the axis. */
@@ -251,7 +260,7 @@ export class RunApp extends LitElement {
         return html`<button
           class="mark"
           .style=${`left: ${at}px`}
-          aria-label=${marks.map(markWords).join(' ')}
+          aria-label=${groupWords(group)}
           @mouseenter=${() => (this.#tip = group)}
           @mouseleave=${() => (this.#tip = null)}
           @focus=${() => (this.#tip = group)}

@@ -40,7 +40,7 @@ export const appStyles = [
     input[type='range'] {
       font: inherit;
       color: var(--vscode-dropdown-foreground, var(--vscode-foreground));
-      accent-color: var(--vscode-button-background, var(--vscode-foreground));
+      accent-color: var(--vscode-focusBorder, var(--vscode-foreground));
     }
     select {
       background: var(--vscode-dropdown-background, var(--vscode-editor-background));
@@ -80,6 +80,8 @@ export const appStyles = [
     }
     .large {
       grid-column: 1 / -1;
+    }
+    .above {
       position: relative;
     }
     .marks {
@@ -119,7 +121,7 @@ export const appStyles = [
     }
     .tip {
       position: absolute;
-      top: 50px;
+      top: 28px;
       z-index: 10;
       max-width: 420px;
       padding: 6px 8px;

@@ -61,10 +61,10 @@ const specs: readonly (Omit<ChartSpec, 'curves' | 'isLarge'> & { readonly lines:
   },
   {
     id: 'passAt1',
-    heading: 'pass@1 of the live weights',
+    heading: 'pass@1',
     writeY: share,
     canBeLog: false,
-    lines: [{ drawn: 'passAt1', label: 'pass@1', dots: true }],
+    lines: [{ drawn: 'passAt1', label: 'live weights', dots: true }],
   },
   {
     id: 'learningRate',

@@ -1,6 +1,6 @@
 /**
  * One chart of curves (uPlot): draws what is between two places of the axis, with marks and a cursor that all charts share.
- * What a user wishes is told as events: `cursor-move` (a place or null), `zoom-to` (from, to), `zoom-reset`, `chart-key`.
+ * What it holds stands right above the drawn part. What a user wishes is told as events: `cursor-move` (a place or null), `zoom-to` (from, to), `zoom-reset`, `chart-key`.
  * Knows nothing of runs or of messages; what it shows can be read from its label and its legend too.
  */
 import { css, html, LitElement, svg, type TemplateResult, unsafeCSS } from 'lit';
@@ -154,6 +154,7 @@ export class CurveChart extends LitElement {
           )}
         </ul>
       </div>
+      <slot></slot>
       <div
         class="plot"
         tabindex="0"

@@ -97,7 +97,8 @@ export class RunCurves {
   #tokens = new Float64Array(1024);
   #times = new Float64Array(1024);
   readonly #values: Readonly<Record<Drawn, Values>>;
-  #weight = 0;
+  /** Of the first `rows`, and what the next one goes on from. */
+  #smoothing = { weight: 0, rows: 0, sum: 0, total: 0 };
 
   constructor() {
     const names: readonly Drawn[] = [...QUANTITIES, 'smoothed', 'passAt1'];
@@ -145,6 +146,7 @@ export class RunCurves {
     this.#tokens.set(tokens, from);
     this.#times.set(times, from);
     this.#count = count;
+    if (from < this.#smoothing.rows) this.#smoothing = { ...this.#smoothing, rows: 0, sum: 0, total: 0 };
     for (const name of QUANTITIES) this.#values[name].put(from, values[name]);
     this.#values.passAt1.put(
       from,
@@ -154,22 +156,24 @@ export class RunCurves {
   }
 
   /**
-   * Smooths the loss anew: an exponential moving average in which the past weighs `weight`, without the bias of its beginning.
+   * Smooths what is new of the loss, or with another weight all of it: an exponential moving average in which the past weighs
+   * `weight`, without the bias of its beginning.
    */
-  smooth(weight = this.#weight): void {
-    this.#weight = weight;
+  smooth(weight = this.#smoothing.weight): void {
+    if (weight !== this.#smoothing.weight) this.#smoothing = { weight, rows: 0, sum: 0, total: 0 };
     const loss = this.#values.loss;
-    const smoothed = new Float32Array(this.#count).fill(NaN);
-    let sum = 0;
-    let total = 0;
-    for (let row = 0; row < this.#count; row += 1) {
+    const from = this.#smoothing.rows;
+    let { sum, total } = this.#smoothing;
+    const smoothed = new Float32Array(this.#count - from).fill(NaN);
+    for (let row = from; row < this.#count; row += 1) {
       const value = loss.at(row);
       if (!Number.isFinite(value)) continue;
       sum = weight * sum + (1 - weight) * value;
       total = weight * total + (1 - weight);
-      smoothed[row] = sum / total;
+      smoothed[row - from] = sum / total;
     }
-    this.#values.smoothed.put(0, smoothed);
+    this.#smoothing = { weight, rows: this.#count, sum, total };
+    this.#values.smoothed.put(from, smoothed);
   }
 
   /** The row whose place is nearest; null where there are none. */

@@ -65,6 +65,11 @@ export interface MarkGroup {
   readonly marks: readonly Mark[];
 }
 
+/** What a button of the row says; that of several begins with their number, which is what it shows. */
+export function groupWords({ marks }: MarkGroup): string {
+  return [...(marks.length > 1 ? [`${marks.length} marks.`] : []), ...marks.map(markWords)].join(' ');
+}
+
 /** A button's width, and the least distance between the middles of two. */
 export const MARK_PIXELS = 26;
 

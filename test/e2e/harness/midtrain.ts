@@ -129,7 +129,7 @@ export function writeTraining(place: Pick<Place, 'runs'>, run: WrittenTraining):
 export function metricOf(step: number, steps: number, seed = 0): EventBody {
   const noise = Math.sin(12.9898 * (step + 31 * seed)) * 43758.5453;
   const jitter = noise - Math.floor(noise) - 0.5;
-  const fall = 1.2 + 2.8 * Math.exp((-4 * step) / steps);
+  const fall = 1.2 + 0.06 * seed + 2.8 * Math.exp((-4 * step) / steps);
   return {
     type: 'metric',
     step,

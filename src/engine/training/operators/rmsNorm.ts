@@ -11,7 +11,9 @@ import { sizesOf, type Tape } from '../tape.ts';
  */
 export function rmsNorm(tape: Tape, x: Value, weight: Value, epsilon: number): Value {
   const { graph } = tape;
-  return tape.record(rmsNormNode(graph, x, weight, epsilon), [x, weight], (dy, dx, dw) => {
+  const normed = (from: Value): Value => rmsNormNode(graph, from, weight, epsilon);
+  const y = tape.forget(normed(x), (dy) => normed(tape.after(x, dy)));
+  return tape.record(y, [x, weight], (dy, dx, dw) => {
     const width = sizesOf(x).at(-1)!;
     const scale = rmsScale(graph, x, width, epsilon); // the node's own is not written on WebGPU (onnxruntime 1.30)
     const unit = mul(graph, x, scale);

@@ -61,6 +61,8 @@ const metricSchema = v.object({
   tokensPerSecond: amount,
   /** Resident bytes of the process. */
   memory: v.optional(amount),
+  /** Bytes that crossed between host and device in the step, where it ran on another device than the processor. */
+  bytesMoved: v.optional(count),
   /** Programs of the live weights, one a problem, that were right, of how many; where they were sampled after this step. */
   passAt1: v.optional(v.object({ passed: count, problems: count })),
 });
@@ -155,13 +157,16 @@ function bySchema(value: unknown): RunEvent | null {
   return stamp.success && body.success ? { ...body.output, ...stamp.output } : null;
 }
 
+/** What most metrics do not have: the schema checks those that do. */
+const RARE = ['passAt1', 'bytesMoved'] as const satisfies (keyof MetricEvent)[];
+
 /**
  * An ordinary metric, checked by hand: most rows of a long training are one, and the schemas take seven times as long for a
  * million of them (docs/log.md). Null where the schemas have to say what it is.
  */
 function metricIn(value: unknown): RunEvent | null {
   const row = value as Partial<Record<keyof MetricEvent | 'seq' | 'time', unknown>> | null;
-  if (typeof row !== 'object' || row?.type !== 'metric' || row.passAt1 !== undefined) return null;
+  if (typeof row !== 'object' || row?.type !== 'metric' || RARE.some((key) => key in row)) return null;
   const { type, seq, time, step, steps, loss, learningRate, gradientNorm, heldOutLoss, tokens, memory } = row;
   const { tokensPerSecond } = row;
   if (!isCount(seq) || seq < 1 || !Number.isSafeInteger(seq) || !isNumber(time)) return null;

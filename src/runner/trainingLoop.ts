@@ -245,6 +245,7 @@ export class TrainingLoop {
       tokens: this.#progress.tokens,
       tokensPerSecond: result === null ? 0 : result.tokens / result.seconds,
       memory: residentBytes(),
+      ...(result !== null && result.bytesMoved > 0 ? { bytesMoved: result.bytesMoved } : {}),
       ...(passAt1 === undefined ? {} : { passAt1 }),
     };
     this.#remember(event);

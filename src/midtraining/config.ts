@@ -104,6 +104,13 @@ const sections = {
       ),
       'full',
     ),
+    switchBack: v.optional(
+      about(
+        v.boolean(),
+        'Where `train` is `full`: linear layers take outputs and input gradients in 8 bits (SwitchBack, arXiv 2304.13013). Faster, and less exact; on the processor alone.',
+      ),
+      false,
+    ),
     lora: v.optional(about(v.strictObject(LoraEntries), 'The adapters, where `train` is `lora`.'), {}),
   },
   Training: {

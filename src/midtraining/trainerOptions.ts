@@ -29,8 +29,8 @@ export function trainerOptions(config: TrainingConfig): TrainerOptions & { reado
 
 /** What is trained. */
 export function methodOf(config: TrainingConfig): TrainingMethod {
-  const { train, lora, seed } = config;
-  return train === 'full' ? { type: 'full' } : { type: 'lora', ...lora, base: baseOf(config), seed };
+  const { train, lora, seed, switchBack } = config;
+  return train === 'full' ? { type: 'full', switchBack } : { type: 'lora', ...lora, base: baseOf(config), seed };
 }
 
 /** Precision of what LoRA freezes. */
@@ -44,8 +44,8 @@ export function deviceOf({ device }: TrainingConfig): TrainingDevice {
 
 /** Device and precision, as a run says them. */
 export function deviceText(config: TrainingConfig): string {
-  const int8 = config.train === 'lora' && baseOf(config) === 'int8';
-  return `${deviceOf(config)}, ${int8 ? 'fp32 on an int8 base' : 'fp32'}`;
+  if (config.train === 'full') return `${deviceOf(config)}, fp32${config.switchBack ? ' with int8 products' : ''}`;
+  return `${deviceOf(config)}, ${baseOf(config) === 'int8' ? 'fp32 on an int8 base' : 'fp32'}`;
 }
 
 /** The highest rate. */

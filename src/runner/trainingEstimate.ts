@@ -154,7 +154,7 @@ async function measuredPace(
 
 /** What the time of a step depends on. */
 function shapeOf({ model, config }: TrainingRequest): unknown {
-  const { train, lora, context, batchTokens, evaluationTokens, threads, device, checkpointing } = config;
+  const { train, lora, context, batchTokens, evaluationTokens, threads, device, checkpointing, switchBack } = config;
   return [
     model.spec,
     train,
@@ -165,6 +165,7 @@ function shapeOf({ model, config }: TrainingRequest): unknown {
     threads,
     device,
     checkpointing,
+    switchBack,
   ];
 }
 

@@ -53,6 +53,9 @@ const tasks = {
   '7m-lora': { config: llama(4096, 256, 688, 8, 4, 2), rows: 4, length: 512, lora },
   '35m-lora': { config: llama(8192, 512, 1376, 10, 8, 4), rows: 1, length: 512, lora },
   '135m-lora': { config: llama(49152, 576, 1536, 30, 9, 3), rows: 1, length: 512, lora },
+  '7m-switchback': { config: llama(4096, 256, 688, 8, 4, 2), rows: 4, length: 512, lora: null, switchBack: true },
+  '35m-switchback': { config: llama(8192, 512, 1376, 10, 8, 4), rows: 1, length: 512, lora: null, switchBack: true },
+  '135m-switchback': { config: llama(49152, 576, 1536, 30, 9, 3), rows: 1, length: 512, lora: null, switchBack: true },
   '7m-int8': { config: llama(4096, 256, 688, 8, 4, 2), rows: 4, length: 512, lora: int8 },
   '35m-int8': { config: llama(8192, 512, 1376, 10, 8, 4), rows: 1, length: 512, lora: int8 },
   '135m-int8': { config: llama(49152, 576, 1536, 30, 9, 3), rows: 1, length: 512, lora: int8 },
@@ -80,12 +83,12 @@ for (const name of values.tasks.split(',')) {
   }
 }
 
-async function compare(name, { config, rows, length, lora }, folder) {
+async function compare(name, { config, rows, length, lora, switchBack = false }, folder) {
   const ids = Array.from({ length: rows }, (_, row) =>
     Array.from({ length }, (_, i) => (row * 7919 + i * 4729 + ((i * i) % 31)) % config.vocab_size),
   );
   const optimizer = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, clip: 1, rate: 3e-4 };
-  const task = { config, tensors: tensorsOf(config, lora), lora, ids, optimizer };
+  const task = { config, tensors: tensorsOf(config, lora), lora, switchBack, ids, optimizer };
   writeFileSync(join(folder, 'task.json'), JSON.stringify(task));
   const ours = await start('midtrain', process.execPath, bundle, folder, threads);
   const script = join(here, 'peers', 'torch_training.py');

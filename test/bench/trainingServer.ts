@@ -15,6 +15,7 @@ interface Task {
   readonly config: unknown;
   readonly tensors: readonly string[];
   readonly lora: Omit<LoraMethod, 'type' | 'seed'> | null;
+  readonly switchBack: boolean;
   readonly ids: readonly (readonly number[])[];
   readonly optimizer: Record<'beta1' | 'beta2' | 'epsilon' | 'weightDecay' | 'clip' | 'rate', number>;
 }
@@ -31,7 +32,7 @@ const weights = randomWeights(config, 1);
 const { beta1, beta2, epsilon, weightDecay, clip, rate } = task.optimizer;
 const length = task.ids[0]!.length;
 const trainer = await Trainer.create(config, weights, {
-  method: task.lora ? { type: 'lora', ...task.lora, seed: 2 } : { type: 'full' },
+  method: task.lora ? { type: 'lora', ...task.lora, seed: 2 } : { type: 'full', switchBack: task.switchBack },
   rows: task.ids.length,
   length,
   optimizer: { beta1, beta2, epsilon, weightDecay },

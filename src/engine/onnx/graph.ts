@@ -98,7 +98,7 @@ export class Graph {
   }
 
   /** A small constant; equal ones are stored once. */
-  constant(type: 'float32' | 'uint8' | 'int32' | 'int64', data: number | readonly number[]): Value {
+  constant(type: 'float32' | 'uint8' | 'int8' | 'int32' | 'int64', data: number | readonly number[]): Value {
     const list = typeof data === 'number' ? [data] : data;
     const key = `${type}:${typeof data === 'number' ? 'scalar' : 'vector'}:${list.join(',')}`;
     const known = this.#constants.get(key);
@@ -108,9 +108,11 @@ export class Graph {
         ? Float32Array.from(list)
         : type === 'uint8'
           ? Uint8Array.from(list)
-          : type === 'int32'
-            ? Int32Array.from(list)
-            : BigInt64Array.from(list, (item) => BigInt(item));
+          : type === 'int8'
+            ? Int8Array.from(list)
+            : type === 'int32'
+              ? Int32Array.from(list)
+              : BigInt64Array.from(list, (item) => BigInt(item));
     const shape = typeof data === 'number' ? [] : [list.length];
     const value = this.initializer(this.#fresh('constant'), type, shape, new Uint8Array(array.buffer));
     this.#constants.set(key, value);

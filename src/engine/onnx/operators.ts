@@ -228,6 +228,20 @@ export function quantizeRows(graph: Graph, x: Value): { quantized: Value; scale:
   };
 }
 
+/** Each row of x [rows, width] as int8 times a scale of its own, the largest magnitude / 127. @returns scales [rows] */
+export function quantizeSignedRows(graph: Graph, x: Value): { quantized: Value; scales: Value } {
+  const [rows] = x.shape as [number, number];
+  const largest = reduceMax(graph, one(graph, 'Abs', [x], x.shape));
+  const scales = reshape(graph, mul(graph, largest, graph.constant('float32', 1 / 127)), [-1], [rows]);
+  const zeroPoints = graph.constant('int8', Array<number>(rows).fill(0));
+  const attributes = { axis: 0 };
+  const inputs = [x, scales, zeroPoints];
+  return {
+    quantized: graph.node('QuantizeLinear', inputs, [{ type: 'int8', shape: x.shape }], { attributes })[0]!,
+    scales,
+  };
+}
+
 /**
  * x uint8 [rows, in] with zero point 128 times int8 [in, out], whose columns have `scales` [out]: float32 [rows, out]. The
  * kernels for unsigned times signed integers are the fast ones.

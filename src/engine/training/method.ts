@@ -27,7 +27,13 @@ export interface LoraMethod {
   readonly seed: number;
 }
 
-export type TrainingMethod = { readonly type: 'full' } | LoraMethod;
+export interface FullMethod {
+  readonly type: 'full';
+  /** Linear layers take their outputs and input gradients in 8 bits (operators/switchBack.ts). On the CPU alone. */
+  readonly switchBack?: boolean;
+}
+
+export type TrainingMethod = FullMethod | LoraMethod;
 
 /** Whether the products with this frozen tensor run in 8 bits. */
 export function isInt8(name: string, method: TrainingMethod): boolean {

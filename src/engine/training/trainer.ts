@@ -252,6 +252,9 @@ function checkOptions(config: ModelConfig, { method, device, rows, length }: Tra
   if (device === 'webgpu' && method.type === 'lora' && method.base === 'int8') {
     throw new UserError('LoRA on an int8 base trains on the CPU only. Choose an fp32 base, or the CPU.');
   }
+  if (device === 'webgpu' && method.type === 'full' && method.switchBack === true) {
+    throw new UserError('Products in 8 bits (switchBack) train on the CPU only. Leave them out, or choose the CPU.');
+  }
   if (!Number.isInteger(rows) || rows < 1)
     throw new UserError(`A micro-batch has ${rows} rows; give a positive integer.`);
   if (!Number.isInteger(length) || length < 2 || length > config.contextLength) {

@@ -20,6 +20,7 @@ import { int8Linear, int8Weight, type Int8Weight } from './operators/int8Linear.
 import { linear, plusLowRank } from './operators/linear.ts';
 import { rmsNorm } from './operators/rmsNorm.ts';
 import { rotary, type Rotation } from './operators/rotary.ts';
+import { switchBackLinear } from './operators/switchBack.ts';
 import { siluGate } from './operators/siluGate.ts';
 import { Tape } from './tape.ts';
 
@@ -122,6 +123,8 @@ class TrainedModel {
   readonly #tensors: ReadonlyMap<string, Value>;
   /** The linear layers that are not among the tensors. */
   readonly #int8: ReadonlyMap<string, Int8Weight>;
+  /** Not where only losses are asked for: they are the model's own. */
+  readonly #switchesBack: boolean;
 
   private constructor(
     tape: Tape,
@@ -129,12 +132,14 @@ class TrainedModel {
     method: TrainingMethod,
     tensors: ReadonlyMap<string, Value>,
     int8: ReadonlyMap<string, Int8Weight>,
+    gradients: boolean,
   ) {
     this.#tape = tape;
     this.#config = config;
     this.#method = method;
     this.#tensors = tensors;
     this.#int8 = int8;
+    this.#switchesBack = gradients && method.type === 'full' && method.switchBack === true;
   }
 
   /** Trainable parameters become inputs, frozen tensors are read one by one and become part of the graph. */
@@ -161,7 +166,7 @@ class TrainedModel {
       const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
       tensors.set(name, graph.initializer(name, 'float32', shape, bytes));
     }
-    return new TrainedModel(tape, config, method, tensors, int8);
+    return new TrainedModel(tape, config, method, tensors, int8, gradients);
   }
 
   tensor(name: string): Value {
@@ -176,7 +181,8 @@ class TrainedModel {
   /** x [tokens, in] to [tokens, out], with the layer's bias and adapter where it has them. */
   #linear(x: Value, name: string, bias: boolean): Value {
     const int8 = this.#int8.get(`${name}.weight`);
-    let y = int8 ? int8Linear(this.#tape, x, int8) : linear(this.#tape, x, this.tensor(`${name}.weight`));
+    const layer = this.#switchesBack ? switchBackLinear : linear;
+    let y = int8 ? int8Linear(this.#tape, x, int8) : layer(this.#tape, x, this.tensor(`${name}.weight`));
     if (bias) y = add(this.#tape, y, this.tensor(`${name}.bias`));
     const [a, b] = adapterNames(name);
     if (this.#method.type !== 'lora' || !this.#tensors.has(a)) return y;

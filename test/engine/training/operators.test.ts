@@ -13,6 +13,7 @@ import { linear, plusLowRank } from '../../../src/engine/training/operators/line
 import { rmsNorm } from '../../../src/engine/training/operators/rmsNorm.ts';
 import { rotary } from '../../../src/engine/training/operators/rotary.ts';
 import { siluGate } from '../../../src/engine/training/operators/siluGate.ts';
+import { switchBackLinear } from '../../../src/engine/training/operators/switchBack.ts';
 import { Tape } from '../../../src/engine/training/tape.ts';
 import { checkGradients, relativeError } from './gradients.ts';
 
@@ -233,5 +234,36 @@ describe('8-bit linear layers', () => {
     expect(second['y']!.subarray(0, out)).toEqual(first['y']!.subarray(0, out));
     expect(second['dx']!.subarray(0, into)).toEqual(first['dx']!.subarray(0, into));
     await session.release();
+  });
+
+  it('of full training are near the products of float32, and the gradient of the weight is the very same', async () => {
+    const [tokens, into, out] = [6, 64, 48];
+    const random = seededRandom(4);
+    const draw = (size: number): Float32Array => Float32Array.from({ length: size }, () => 2 * random.uniform() - 1);
+    const values = { x: draw(tokens * into), w: draw(out * into), dy: draw(tokens * out) };
+    const found = [];
+    for (const layer of [linear, switchBackLinear]) {
+      const graph = new Graph();
+      const tape = new Tape(graph, { fusedMatMul: true });
+      const x = tape.track(graph.input('x', 'float32', [tokens, into]));
+      const w = tape.track(graph.input('w', 'float32', [out, into]));
+      const y = layer(tape, x, w);
+      tape.seed(y, graph.input('dy', 'float32', [tokens, out]));
+      const [dx, dw] = tape.gradients([x, w]);
+      for (const [name, value] of Object.entries({ y, dx: dx!, dw: dw! })) graph.output(name, value);
+      const session = await ort.InferenceSession.create(graph.serialize(), { executionProviders: ['cpu'] });
+      found.push(
+        await session.run({
+          x: new ort.Tensor('float32', values.x, [tokens, into]),
+          w: new ort.Tensor('float32', values.w, [out, into]),
+          dy: new ort.Tensor('float32', values.dy, [tokens, out]),
+        }),
+      );
+      await session.release();
+    }
+    const [exact, int8] = found.map((results) => (name: string) => results[name]!.data as Float32Array);
+    for (const name of ['y', 'dx']) expect(relativeError(int8!(name), exact!(name)), name).toBeLessThan(0.02);
+    expect(int8!('y')).not.toEqual(exact!('y'));
+    expect(int8!('dw')).toEqual(exact!('dw'));
   });
 });

@@ -127,6 +127,22 @@ describe('Trainer', () => {
     await expect(lora.trainer({ ...int8, device: 'webgpu' })).rejects.toThrow(/on the CPU only/);
   });
 
+  it('trains all weights with products in 8 bits nearly as in float32, to the same bits each time', async () => {
+    for (const name of ['llama-full', 'qwen2-full'] as const) {
+      const full = openRun(name);
+      const int8 = { method: { type: 'full', switchBack: true } } as const;
+      const [exact, trainer, again] = [await full.trainer(), await full.trainer(int8), await full.trainer(int8)];
+      expect((await trainer.evaluate(batchOf(full, 0))).loss).toBe((await exact.evaluate(batchOf(full, 0))).loss);
+      const first = await losses(exact, full, 0, 20);
+      const second = await losses(trainer, full, 0, 20);
+      expect(relativeError(second, first)).toBeLessThan(2e-2);
+      expect(second).not.toEqual(first);
+      expect(await losses(again, full, 0, 20)).toEqual(second);
+      for (const each of [exact, trainer, again]) await each.close();
+      await expect(full.trainer({ ...int8, device: 'webgpu' })).rejects.toThrow(/on the CPU only/);
+    }
+  });
+
   it('evaluates without changing anything', async () => {
     for (const name of trainingRuns) {
       const each = openRun(name);

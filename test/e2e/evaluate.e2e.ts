@@ -49,6 +49,7 @@ describe.skipIf(installed('current').length === 0)('an evaluation', () => {
       expect(await ui.quickPickLabels()).toEqual([
         'llama-gqa-tied',
         'tiny/llama',
+        'Midtrain starter (3 M)',
         'SmolLM2-135M-Instruct (Q4_1)',
         'Add Model…',
       ]);
@@ -94,9 +95,9 @@ describe.skipIf(installed('current').length === 0)('an evaluation', () => {
       await status
         .filter({ hasText: /^\s*HumanEval \d+\/120 · pass@1 so far \d+\.\d % · \d+\/min · \d+ (s|min) left · cpu/ })
         .waitFor();
-      expect(await row.getAttribute('aria-label')).toMatch(
-        /of 120, pass@1 so far \d+\.\d %, (sampling|running programs)/,
-      );
+      await expect
+        .poll(() => row.getAttribute('aria-label'))
+        .toMatch(/of 120, pass@1 so far \d+\.\d %, (sampling|running programs)/);
       await vs.screenshot('artifacts/evaluate-running.png');
       expect(await vs.page.locator('.notification-toast').count()).toBe(0);
 

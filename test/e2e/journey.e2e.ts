@@ -74,7 +74,7 @@ describe.skipIf(installed('current').length === 0 || model === undefined)(
           // What comes with the package is found in it.
           const builtIn = ui.treeItem('Models', builtInModel.label);
           await builtIn.waitFor();
-          expect(await builtIn.getAttribute('aria-label')).toMatch(/built in, [\d.]+ MB, Apache-2\.0$/);
+          await expect.poll(() => builtIn.getAttribute('aria-label')).toMatch(/built in, [\d.]+ MB, Apache-2\.0$/);
           expect(await ui.treeItem('Benchmarks', 'Starter').innerText()).toContain('150 problems · built in');
           await pictureIn(vs, 'welcome');
 
@@ -141,8 +141,12 @@ describe.skipIf(installed('current').length === 0 || model === undefined)(
 
           await ui.clearNotifications();
           await row.click();
-          panel = await ui.webview();
-          await panel.getByText(`${problems} samples`, { exact: true }).waitFor();
+          // The one that the crash left behind is closed as the new one opens.
+          const shown = async (): Promise<boolean> => {
+            panel = await ui.webview();
+            return panel.getByText(`${problems} samples`, { exact: true }).isVisible();
+          };
+          await ui.until(() => shown().catch(() => false), Boolean, 30_000);
           await panel.getByRole('grid').focus();
           await page.keyboard.press('Alt+ArrowDown');
           await panel.getByRole('tab', { name: 'Completion' }).waitFor();

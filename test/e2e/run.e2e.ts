@@ -236,18 +236,20 @@ describe.each(installed('current', 'oldest'))('the run panel in the %s VS Code',
         // Saved where the user says: a picture that a browser reads, and a row a step.
         const saved = async (button: string, name: string): Promise<Buffer> => {
           const path = join(place.root, name);
-          await panel.getByRole('button', { name: button, exact: true }).click();
-          await ui.quickInput.getByText('OK', { exact: true }).waitFor();
-          await ui.fillInput(path);
-          const written = async (): Promise<Buffer> => {
-            // The dialog looks the path up first, and does not hear what is pressed meanwhile.
-            if (await ui.quickInput.isVisible()) await page.keyboard.press('Enter');
-            await page.waitForTimeout(300);
-            return readFile(path).catch(() => Buffer.alloc(0));
-          };
-          const bytes = await ui.until(written, ({ length }) => length > 0);
-          await ui.quickInput.waitFor({ state: 'hidden' });
-          return bytes;
+          // The dialog looks a path up while it is typed, and what is pressed meanwhile may be lost or mean the path before.
+          for (let tries = 0; tries < 5; tries++) {
+            await panel.getByRole('button', { name: button, exact: true }).click();
+            await ui.quickInput.getByText('OK', { exact: true }).waitFor();
+            await ui.fillInput(path);
+            await page.waitForTimeout(1000);
+            await page.keyboard.press('Enter');
+            const written = (): Promise<Buffer> => readFile(path).catch(() => Buffer.alloc(0));
+            const bytes = await ui.until(written, ({ length }) => length > 0, 5000).catch(() => null);
+            if (bytes === null) await page.keyboard.press('Escape');
+            await ui.quickInput.waitFor({ state: 'hidden' });
+            if (bytes !== null) return bytes;
+          }
+          throw new Error(`${name} was never written.`);
         };
         const png = await saved('PNG', 'curves.png');
         const [width, height, colours] = await panel.evaluate(readPicture, png.toString('base64'));

@@ -67,10 +67,10 @@ describe.skipIf(installed('current').length === 0)('the views', () => {
       const own = ui.treeItem('Models', 'llama-gqa-tied');
       await own.waitFor();
       expect(hub.requests, 'the view asked the hub by itself').toEqual([]);
-      expect(await own.getAttribute('aria-label')).toMatch(/^llama-gqa-tied, 10\d kB/);
+      await expect.poll(() => own.getAttribute('aria-label')).toMatch(/^llama-gqa-tied, 10\d kB/);
       expect(await ui.treeItem('Models', '/nowhere/model.gguf').innerText()).toContain('not found');
       const starter = ui.treeItem('Models', 'SmolLM2-135M-Instruct (Q4_1)');
-      expect(await starter.getAttribute('aria-label')).toMatch(/not here yet, 92.9 MB, Apache-2.0$/);
+      await expect.poll(() => starter.getAttribute('aria-label')).toMatch(/not here yet, 92.9 MB, Apache-2.0$/);
       const humanEval = ui.treeItem('Benchmarks', 'HumanEval');
       expect(await humanEval.innerText()).toContain('a file of yours');
       expect(await humanEval.getByRole('button', { name: 'Fetch Benchmark' }).count()).toBe(0);

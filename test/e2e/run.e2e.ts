@@ -251,15 +251,15 @@ describe.each(installed('current', 'oldest'))('the run panel in the %s VS Code',
           }
           throw new Error(`${name} was never written.`);
         };
-        const png = await saved('PNG', 'curves.png');
+        const png = await saved('PNG', 'picture.png');
         const [width, height, colours] = await panel.evaluate(readPicture, png.toString('base64'));
         expect(Math.min(width, height)).toBeGreaterThan(600);
         expect(colours).toBeGreaterThan(20);
-        const svg = (await saved('SVG', 'curves.svg')).toString('utf8');
+        const svg = (await saved('SVG', 'drawing.svg')).toString('utf8');
         const lines = await panel.evaluate(readLines, svg);
         expect(lines.length).toBeGreaterThan(10); // of both runs, in six charts
         expect(Math.max(...lines)).toBeGreaterThan(STEPS - 10);
-        const csv = (await saved('CSV', 'curves.csv')).toString('utf8').trim().split('\n');
+        const csv = (await saved('CSV', 'rows.csv')).toString('utf8').trim().split('\n');
         expect(csv[0]).toMatch(/^step,/);
         expect(csv.length).toBe(STEPS + 2);
 

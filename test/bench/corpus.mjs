@@ -5,9 +5,8 @@
  *   node test/bench/corpus.mjs --model MODEL.gguf [--folder FOLDER] [humaneval=FILE] [mbpp=FILE]
  */
 import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundle } from './sides.mjs';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -17,17 +16,5 @@ if (!values.model) throw new Error('--model is needed: a GGUF file, whose tokeni
 const standardLibrary = 'import sysconfig; print(sysconfig.get_path("stdlib"))';
 const folder = values.folder ?? execFileSync('python3', ['-c', standardLibrary], { encoding: 'utf8' }).trim();
 
-const bundle = join(import.meta.dirname, '../../.cache/bench/corpus.mjs');
-await build({
-  entryPoints: [join(import.meta.dirname, 'corpus.ts')],
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  external: ['onnxruntime-node'],
-  outfile: bundle,
-  logLevel: 'error',
-  banner: {
-    js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
-  },
-});
-execFileSync(process.execPath, [bundle, folder, values.model, ...positionals], { stdio: 'inherit' });
+const program = await bundle('corpus.ts');
+execFileSync(process.execPath, [program, folder, values.model, ...positionals], { stdio: 'inherit' });

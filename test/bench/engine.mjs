@@ -4,13 +4,9 @@
  *
  *   node test/bench/engine.mjs --model MODEL.gguf --python VENV/bin/python [--threads 1] [--rounds 3] [--peers llamacpp,transformers]
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundle, median, start } from './sides.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -25,45 +21,7 @@ const { model, python, threads } = values;
 if (!model || !python) throw new Error('--model and --python are needed; the header says what they are.');
 const rounds = Number(values.rounds);
 const here = import.meta.dirname;
-const bundle = join(here, '../../.cache/bench/engineServer.mjs');
-mkdirSync(join(bundle, '..'), { recursive: true });
-await build({
-  entryPoints: [join(here, 'engineServer.ts')],
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  external: ['onnxruntime-node'],
-  outfile: bundle,
-  logLevel: 'error',
-  banner: {
-    js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
-  },
-});
-
-/** Starts a server and gives a function that sends a command and waits for the answer. */
-async function start(name, command, ...args) {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'] });
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-  const next = async () => {
-    const { value, done } = await lines.next();
-    if (done) throw new Error(`${name} ended early; run it by hand: ${[command, ...args].join(' ')}`);
-    return JSON.parse(value);
-  };
-  console.log(`${name}: ${JSON.stringify((await next()).hello)}`);
-  return {
-    name,
-    ask: async (request) => {
-      child.stdin.write(`${JSON.stringify(request)}\n`);
-      const answer = await next();
-      if (answer.error) throw new Error(`${name}: ${answer.error}`);
-      return answer;
-    },
-    stop: async () => {
-      child.stdin.end(`${JSON.stringify({ op: 'quit' })}\n`);
-      await once(child, 'close');
-    },
-  };
-}
+const program = await bundle('engineServer.ts');
 
 const prefill = { op: 'prefill', tokens: 256, repeat: 2 };
 const decode = (streams) => ({ op: 'decode', streams, context: 64, steps: streams === 1 ? 128 : 64 });
@@ -75,8 +33,17 @@ const comparisons = {
 for (const peerName of values.peers.split(',')) {
   const { precision, commands } = comparisons[peerName];
   const script = { llamacpp: 'llamacpp.py', transformers: 'transformers_.py' }[peerName];
-  const peer = await start(peerName, python, join(here, 'peers', script), '--model', model, '--threads', threads);
-  const ours = await start('midtrain', process.execPath, bundle, model, precision, threads);
+  const peer = await start(
+    peerName,
+    'ignore',
+    python,
+    join(here, 'peers', script),
+    '--model',
+    model,
+    '--threads',
+    threads,
+  );
+  const ours = await start('midtrain', 'ignore', process.execPath, program, model, precision, threads);
   for (const command of commands) {
     const what = command.op === 'prefill' ? 'prefill 256' : `decode, ${command.streams} streams`;
     const ratios = [];
@@ -106,8 +73,4 @@ for (const peerName of values.peers.split(',')) {
   }
   await peer.stop();
   await ours.stop();
-}
-
-function median(list) {
-  return [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 }

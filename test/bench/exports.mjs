@@ -10,7 +10,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundle } from './sides.mjs';
 
 const { values } = parseArgs({
   options: { python: { type: 'string' }, model: { type: 'string' }, steps: { type: 'string', default: '4' } },
@@ -21,19 +21,7 @@ if (!values.python) throw new Error('--python is needed; the header says what it
 const allowed = { hf: 1e-3, peft: 1e-3, 'gguf-f16': 1e-2, 'gguf-q8_0': Infinity };
 
 const here = import.meta.dirname;
-const bundle = join(here, '../../.cache/bench/exportsServer.mjs');
-await build({
-  entryPoints: [join(here, 'exportsServer.ts')],
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  external: ['onnxruntime-node'],
-  outfile: bundle,
-  logLevel: 'error',
-  banner: {
-    js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
-  },
-});
+const program = await bundle('exportsServer.ts');
 
 const fixtures = join(here, '../fixtures/engine');
 const models = {
@@ -47,7 +35,7 @@ console.log('model         export      loaded by      largest logit  apart by   
 for (const [name, model] of Object.entries(models)) {
   const folder = mkdtempSync(join(tmpdir(), 'midtrain-exports-'));
   try {
-    execFileSync(process.execPath, [bundle, folder, model, values.steps], { stdio: ['ignore', 'inherit', 'inherit'] });
+    execFileSync(process.execPath, [program, folder, model, values.steps], { stdio: ['ignore', 'inherit', 'inherit'] });
     const script = join(here, 'peers', 'exports.py');
     execFileSync(values.python, [script, '--folder', folder], { stdio: ['ignore', 'ignore', 'inherit'] });
     for (const row of JSON.parse(readFileSync(join(folder, 'loaded.json'), 'utf8'))) {

@@ -4,10 +4,8 @@
  *   node test/bench/memory.mjs [--model GGUF] [--only 7m]
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundle } from './sides.mjs';
 
 const { values } = parseArgs({
   options: { model: { type: 'string', default: process.env.MIDTRAIN_TEST_MODEL ?? '' }, only: { type: 'string' } },
@@ -44,23 +42,12 @@ const shapes = {
   'smollm2 full': [smollm2, { train: 'full', context: 512, batchTokens: 512 }],
 };
 
-const here = import.meta.dirname;
-const bundle = join(here, '../../.cache/bench/memoryServer.mjs');
-mkdirSync(join(bundle, '..'), { recursive: true });
-await build({
-  entryPoints: [join(here, 'memoryServer.ts')],
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  external: ['onnxruntime-node'],
-  outfile: bundle,
-  logLevel: 'error',
-});
+const program = await bundle('memoryServer.ts');
 
 const MB = (bytes) => Math.round(bytes / 1e6);
 for (const [name, [model, config]] of Object.entries(shapes)) {
   if (values.only !== undefined && !name.startsWith(values.only)) continue;
-  const out = execFileSync(process.execPath, [bundle, JSON.stringify({ threads: 1, ...config }), model]);
+  const out = execFileSync(process.execPath, [program, JSON.stringify({ threads: 1, ...config }), model]);
   const { before, created, stepped, peak, estimate } = JSON.parse(out);
   const { total, ...parts } = estimate;
   const list = Object.entries(parts).map(([part, bytes]) => `${part} ${MB(bytes)}`);

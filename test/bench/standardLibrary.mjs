@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundle } from './sides.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -55,19 +55,7 @@ const task = {
 writeFileSync(join(folder, 'task.json'), JSON.stringify(task));
 
 const here = import.meta.dirname;
-const bundle = join(here, '../../.cache/bench/standardLibraryServer.mjs');
-await build({
-  entryPoints: [join(here, 'standardLibraryServer.ts')],
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  external: ['onnxruntime-node'],
-  outfile: bundle,
-  logLevel: 'error',
-  banner: {
-    js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
-  },
-});
+const program = await bundle('standardLibraryServer.ts');
 
 const theirs = join(folder, 'torch.jsonl');
 const isKept = existsSync(theirs);
@@ -78,7 +66,7 @@ let torch = isKept
       .map((line) => JSON.parse(line))
   : null;
 let torchRun = null;
-const ours = await follow('midtrain', process.execPath, [bundle, folder, threads], (row) => {
+const ours = await follow('midtrain', process.execPath, [program, folder, threads], (row) => {
   // The rows and the first adapters are there: the other side may begin.
   if (row.ready && !isKept) {
     const script = join(here, 'peers', 'standard_library.py');

@@ -5,14 +5,11 @@
  *
  *   node test/bench/training.mjs --python VENV/bin/python [--threads 1] [--rounds 5] [--steps 2] [--tasks 7m,35m,7m-lora]
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundle, median, start } from './sides.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -62,17 +59,7 @@ const tasks = {
 };
 
 const here = import.meta.dirname;
-const bundle = join(here, '../../.cache/bench/trainingServer.mjs');
-mkdirSync(join(bundle, '..'), { recursive: true });
-await build({
-  entryPoints: [join(here, 'trainingServer.ts')],
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  external: ['onnxruntime-node'],
-  outfile: bundle,
-  logLevel: 'error',
-});
+const program = await bundle('trainingServer.ts');
 
 for (const name of values.tasks.split(',')) {
   const folder = mkdtempSync(join(tmpdir(), 'midtrain-bench-'));
@@ -90,10 +77,10 @@ async function compare(name, { config, rows, length, lora, switchBack = false },
   const optimizer = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, clip: 1, rate: 3e-4 };
   const task = { config, tensors: tensorsOf(config, lora), lora, switchBack, ids, optimizer };
   writeFileSync(join(folder, 'task.json'), JSON.stringify(task));
-  const ours = await start('midtrain', process.execPath, bundle, folder, threads);
+  const ours = await start('midtrain', 'inherit', process.execPath, program, folder, threads);
   const script = join(here, 'peers', 'torch_training.py');
-  const torch = await start('torch', python, script, '--folder', folder, '--threads', threads);
-  const bf16 = await start('bf16', python, script, '--folder', folder, '--threads', threads, '--bf16');
+  const torch = await start('torch', 'inherit', python, script, '--folder', folder, '--threads', threads);
+  const bf16 = await start('bf16', 'inherit', python, script, '--folder', folder, '--threads', threads, '--bf16');
   const losses = { torch: [], midtrain: [], bf16: [] };
   const seconds = { torch: [], midtrain: [], bf16: [] };
   const peak = {};
@@ -136,31 +123,4 @@ function tensorsOf(config, lora) {
     ).flat(),
     'model.norm.weight',
   ];
-}
-
-/** Starts a server and gives a function that sends a command and waits for the answer. */
-async function start(name, command, ...args) {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-  const next = async () => {
-    const { value, done } = await lines.next();
-    if (done) throw new Error(`${name} ended early; run it by hand: ${[command, ...args].join(' ')}`);
-    return JSON.parse(value);
-  };
-  console.log(`${name}: ${JSON.stringify((await next()).hello)}`);
-  return {
-    name,
-    ask: async (request) => {
-      child.stdin.write(`${JSON.stringify(request)}\n`);
-      return next();
-    },
-    stop: async () => {
-      child.stdin.end(`${JSON.stringify({ op: 'quit' })}\n`);
-      await once(child, 'close');
-    },
-  };
-}
-
-function median(list) {
-  return [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 }

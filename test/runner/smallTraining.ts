@@ -11,6 +11,7 @@ import { writeSafetensors } from '../../src/engine/weights/safetensorsWriter.ts'
 import { parseTrainingConfig } from '../../src/midtraining/config.ts';
 import type { RunEvent } from '../../src/runner/events.ts';
 import type { TrainingRequest } from '../../src/runner/types.ts';
+import { trainOn } from '../../src/runner/work.ts';
 
 const END = 256;
 
@@ -97,4 +98,17 @@ export function lossesOf(events: readonly RunEvent[]): [step: number, loss: numb
     if (event.type === 'metric') rows.set(event.step, [event.step, event.loss, event.heldOutLoss]);
   }
   return [...rows.values()].sort(([a], [b]) => a - b);
+}
+
+/** Trains in this process. @param onEvent told of every event, with what stops the run */
+export function train(folder: string, onEvent: (event: RunEvent, stop: () => void) => void = () => undefined) {
+  const stop = new AbortController();
+  return trainOn(folder, {
+    signal: stop.signal,
+    onEvent: (event) => {
+      onEvent(event, () => {
+        stop.abort();
+      });
+    },
+  });
 }

@@ -16,9 +16,9 @@ import { EventLog, readDescription, readEvents, runPaths, writeDescription } fro
 import { stateOf } from '../../src/runner/state.ts';
 import { createRun } from '../../src/runner/store.ts';
 import type { TrainingOutcome } from '../../src/runner/types.ts';
-import { trainOn, workOn } from '../../src/runner/work.ts';
+import { workOn } from '../../src/runner/work.ts';
 import { bundleCommand, smallRequest, temporaryFolder, writeProblems } from './smallRun.ts';
-import { lossesOf, smallTraining, writeTinyModel } from './smallTraining.ts';
+import { lossesOf, smallTraining, train, writeTinyModel } from './smallTraining.ts';
 
 const home = temporaryFolder();
 const store = join(home, 'runs');
@@ -35,18 +35,6 @@ beforeAll(async () => {
   undisturbed = await createRun(store, smallTraining(model));
   outcome = await train(undisturbed);
 });
-
-function train(folder: string, onEvent: (event: RunEvent, stop: () => void) => void = () => undefined) {
-  const stop = new AbortController();
-  return trainOn(folder, {
-    signal: stop.signal,
-    onEvent: (event) => {
-      onEvent(event, () => {
-        stop.abort();
-      });
-    },
-  });
-}
 
 const eventsOf = async (folder: string): Promise<RunEvent[]> => (await readEvents(folder, 0)).events;
 const curveOf = async (folder: string) => lossesOf(await eventsOf(folder));

@@ -8,9 +8,9 @@ import type { MetricEvent, RunEvent } from '../../src/runner/events.ts';
 import { readEvents, runPaths } from '../../src/runner/runFolder.ts';
 import { createRun } from '../../src/runner/store.ts';
 import type { TrainingOutcome, TrainingRequest } from '../../src/runner/types.ts';
-import { trainOn, workOn } from '../../src/runner/work.ts';
+import { workOn } from '../../src/runner/work.ts';
 import { smallRequest, temporaryFolder, writeProblems } from './smallRun.ts';
-import { lossesOf, smallTraining, writeTinyModel } from './smallTraining.ts';
+import { lossesOf, smallTraining, train, writeTinyModel } from './smallTraining.ts';
 
 const home = temporaryFolder();
 const store = join(home, 'runs');
@@ -31,18 +31,6 @@ beforeAll(async () => {
   judged = await createRun(store, smallTraining(model, CHANGE));
   outcome = await train(judged);
 });
-
-function train(folder: string, onEvent: (event: RunEvent, stop: () => void) => void = () => undefined) {
-  const stop = new AbortController();
-  return trainOn(folder, {
-    signal: stop.signal,
-    onEvent: (event) => {
-      onEvent(event, () => {
-        stop.abort();
-      });
-    },
-  });
-}
 
 const eventsOf = async (folder: string): Promise<RunEvent[]> => (await readEvents(folder, 0)).events;
 /** Of each step the last row. */

@@ -3,6 +3,7 @@
  * what it receives. Knows nothing of browsers or of VS Code.
  */
 import * as v from 'valibot';
+import { parserOf } from '../parse.ts';
 
 /** Keys and places, from the outermost. */
 const path = v.array(v.union([v.string(), v.number()]));
@@ -73,13 +74,7 @@ export type ToPanel = v.InferOutput<typeof toPanelSchema>;
 export type FromPanel = v.InferOutput<typeof fromPanelSchema>;
 
 /** The message, or null where this is none. */
-export function parseToPanel(value: unknown): ToPanel | null {
-  const parsed = v.safeParse(toPanelSchema, value);
-  return parsed.success ? parsed.output : null;
-}
+export const parseToPanel = parserOf(toPanelSchema);
 
 /** The message, or null where this is none. */
-export function parseFromPanel(value: unknown): FromPanel | null {
-  const parsed = v.safeParse(fromPanelSchema, value);
-  return parsed.success ? parsed.output : null;
-}
+export const parseFromPanel = parserOf(fromPanelSchema);

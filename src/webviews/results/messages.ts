@@ -4,6 +4,7 @@
  * Knows nothing of browsers or of VS Code.
  */
 import * as v from 'valibot';
+import { parserOf } from '../parse.ts';
 
 /** In the order in which the panel shows them; a row's verdict is a place in this list. */
 export const VERDICTS = ['passed', 'failed', 'timed out', 'crashed', 'out of memory', 'harness error'] as const;
@@ -135,19 +136,10 @@ export type FromPanel = v.InferOutput<typeof fromPanelSchema>;
 export type Saved = v.InferOutput<typeof savedSchema>;
 
 /** The message, or null where this is none. */
-export function parseToPanel(value: unknown): ToPanel | null {
-  const parsed = v.safeParse(toPanelSchema, value);
-  return parsed.success ? parsed.output : null;
-}
+export const parseToPanel = parserOf(toPanelSchema);
 
 /** The message, or null where this is none. */
-export function parseFromPanel(value: unknown): FromPanel | null {
-  const parsed = v.safeParse(fromPanelSchema, value);
-  return parsed.success ? parsed.output : null;
-}
+export const parseFromPanel = parserOf(fromPanelSchema);
 
 /** What was kept, or null where it is of no use. */
-export function parseSaved(value: unknown): Saved | null {
-  const parsed = v.safeParse(savedSchema, value);
-  return parsed.success ? parsed.output : null;
-}
+export const parseSaved = parserOf(savedSchema);

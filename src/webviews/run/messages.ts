@@ -4,6 +4,7 @@
  * than the verbs do. Knows nothing of browsers or of VS Code.
  */
 import * as v from 'valibot';
+import { parserOf } from '../parse.ts';
 
 /** What is drawn of a step, as the extension reads it (client/metricsFile.ts), and in what it is sent. */
 export const QUANTITIES = [
@@ -172,19 +173,10 @@ export type Saved = v.InferOutput<typeof savedSchema>;
 export type Axis = (typeof AXES)[number];
 
 /** The message, or null where this is none. */
-export function parseToPanel(value: unknown): ToPanel | null {
-  const parsed = v.safeParse(toPanelSchema, value);
-  return parsed.success ? parsed.output : null;
-}
+export const parseToPanel = parserOf(toPanelSchema);
 
 /** The message, or null where this is none. */
-export function parseFromPanel(value: unknown): FromPanel | null {
-  const parsed = v.safeParse(fromPanelSchema, value);
-  return parsed.success ? parsed.output : null;
-}
+export const parseFromPanel = parserOf(fromPanelSchema);
 
 /** What was kept, or null where it is of no use. */
-export function parseSaved(value: unknown): Saved | null {
-  const parsed = v.safeParse(savedSchema, value);
-  return parsed.success ? parsed.output : null;
-}
+export const parseSaved = parserOf(savedSchema);

@@ -4,6 +4,9 @@
  * PyTorch under autocast to bfloat16 beside them.
  *
  *   node test/bench/training.mjs --python VENV/bin/python [--threads 1] [--rounds 5] [--steps 2] [--tasks 7m,35m,7m-lora]
+ *
+ * A task may say its rows and their length (`7m@8x256`). `--growth` takes one round of tasks that differ in one thing, and
+ * prints with which power of parameters, tokens and context the time of a step grows.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,6 +21,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     steps: { type: 'string', default: '2' },
     tasks: { type: 'string', default: '7m,35m' },
+    growth: { type: 'boolean', default: false },
   },
 });
 const { python, threads } = values;
@@ -58,19 +62,49 @@ const tasks = {
   '135m-int8': { config: llama(49152, 576, 1536, 30, 9, 3), rows: 1, length: 512, lora: int8 },
 };
 
+/** Tasks that differ in one thing, and how much of it each has. */
+const growth = {
+  parameters: { '7m@1x512': 6.9, '35m@1x512': 33, '135m@1x512': 134.5 },
+  'tokens (rows of 512)': { '7m@1x512': 512, '7m@2x512': 1024, '7m@4x512': 2048, '7m@8x512': 4096 },
+  'context (4,096 tokens)': { '7m@16x256': 256, '7m@8x512': 512, '7m@4x1024': 1024, '7m@2x2048': 2048 },
+};
+
 const here = import.meta.dirname;
 const program = await bundle('trainingServer.ts');
 
-for (const name of values.tasks.split(',')) {
+if (values.growth) {
+  const names = new Set(Object.values(growth).flatMap((of) => Object.keys(of)));
+  const measured = {};
+  for (const name of names) measured[name] = await inFolder(name, 1);
+  for (const [what, of] of Object.entries(growth)) {
+    const points = Object.entries(of).map(([name, x]) => ({ x, ...measured[name] }));
+    console.log(`growth with ${what}: midtrain ^${power(points, 'midtrain')}, torch ^${power(points, 'torch')}`);
+  }
+} else {
+  for (const name of values.tasks.split(',')) await inFolder(name, Number(values.rounds));
+}
+
+async function inFolder(name, rounds) {
   const folder = mkdtempSync(join(tmpdir(), 'midtrain-bench-'));
   try {
-    await compare(name, tasks[name], folder);
+    const [, base, rows, length] = /^([^@]+)(?:@(\d+)x(\d+))?$/.exec(name);
+    const shape = rows === undefined ? {} : { rows: Number(rows), length: Number(length) };
+    return await compare(name, { ...tasks[base], ...shape }, folder, rounds);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-async function compare(name, { config, rows, length, lora, switchBack = false }, folder) {
+/** Slope of the least-squares line through the logarithms. */
+function power(points, side) {
+  const [xs, ys] = [points.map(({ x }) => Math.log(x)), points.map((point) => Math.log(point[side]))];
+  const mean = (of) => of.reduce((sum, value) => sum + value, 0) / of.length;
+  const [x, y] = [mean(xs), mean(ys)];
+  return (mean(xs.map((value, i) => (value - x) * (ys[i] - y))) / mean(xs.map((value) => (value - x) ** 2))).toFixed(2);
+}
+
+/** @returns the median CPU seconds a step of either side. */
+async function compare(name, { config, rows, length, lora, switchBack = false }, folder, rounds) {
   const ids = Array.from({ length: rows }, (_, row) =>
     Array.from({ length }, (_, i) => (row * 7919 + i * 4729 + ((i * i) % 31)) % config.vocab_size),
   );
@@ -85,7 +119,7 @@ async function compare(name, { config, rows, length, lora, switchBack = false },
   const seconds = { torch: [], midtrain: [], bf16: [] };
   const peak = {};
   const ratios = [];
-  for (let round = -1; round < Number(values.rounds); round++) {
+  for (let round = -1; round < rounds; round++) {
     const steps = round < 0 ? 3 : Number(values.steps); // the first touches the memory
     for (const server of round % 2 === 0 ? [torch, ours, bf16] : [bf16, ours, torch]) {
       const answer = await server.ask({ op: 'step', steps });
@@ -105,6 +139,7 @@ async function compare(name, { config, rows, length, lora, switchBack = false },
   await torch.stop();
   await bf16.stop();
   await ours.stop();
+  return { midtrain: median(seconds.midtrain), torch: median(seconds.torch) };
 }
 
 /** Names of all parameters, adapters among them, as both sides have them. */

@@ -233,33 +233,25 @@ describe.each(installed('current', 'oldest'))('the run panel in the %s VS Code',
           await vs.screenshot(`${pictures}/run-${theme}.png`);
         }
 
-        // Saved where the user says: a picture that a browser reads, and a row a step.
-        const saved = async (button: string, name: string): Promise<Buffer> => {
-          const path = join(place.root, name);
-          // The dialog looks a path up while it is typed, and what is pressed meanwhile may be lost or mean the path before.
-          for (let tries = 0; tries < 5; tries++) {
-            await panel.getByRole('button', { name: button, exact: true }).click();
-            await ui.quickInput.getByText('OK', { exact: true }).waitFor();
-            await ui.fillInput(path);
-            await page.waitForTimeout(1000);
-            await page.keyboard.press('Enter');
-            const written = (): Promise<Buffer> => readFile(path).catch(() => Buffer.alloc(0));
-            const bytes = await ui.until(written, ({ length }) => length > 0, 5000).catch(() => null);
-            if (bytes === null) await page.keyboard.press('Escape');
-            await ui.quickInput.waitFor({ state: 'hidden' });
-            if (bytes !== null) return bytes;
-          }
-          throw new Error(`${name} was never written.`);
+        // Saved where the dialog proposes: a picture that a browser reads, and a row a step.
+        const saved = async (button: string): Promise<Buffer> => {
+          const name = `mine.${button.toLowerCase()}`;
+          await panel.getByRole('button', { name: button, exact: true }).click();
+          const proposed = (): Promise<string> => ui.quickInput.locator('input.input').first().inputValue();
+          await ui.until(proposed, (path) => path.endsWith(name));
+          await ui.quickInput.getByText('OK', { exact: true }).click();
+          const written = (): Promise<Buffer> => readFile(join(place.workspace, name)).catch(() => Buffer.alloc(0));
+          return ui.until(written, ({ length }) => length > 0);
         };
-        const png = await saved('PNG', 'picture.png');
+        const png = await saved('PNG');
         const [width, height, colours] = await panel.evaluate(readPicture, png.toString('base64'));
         expect(Math.min(width, height)).toBeGreaterThan(600);
         expect(colours).toBeGreaterThan(20);
-        const svg = (await saved('SVG', 'drawing.svg')).toString('utf8');
+        const svg = (await saved('SVG')).toString('utf8');
         const lines = await panel.evaluate(readLines, svg);
         expect(lines.length).toBeGreaterThan(10); // of both runs, in six charts
         expect(Math.max(...lines)).toBeGreaterThan(STEPS - 10);
-        const csv = (await saved('CSV', 'rows.csv')).toString('utf8').trim().split('\n');
+        const csv = (await saved('CSV')).toString('utf8').trim().split('\n');
         expect(csv[0]).toMatch(/^step,/);
         expect(csv.length).toBe(STEPS + 2);
 

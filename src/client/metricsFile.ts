@@ -212,6 +212,9 @@ export class MetricsFile {
         this.#paceFrom = Math.min(this.#paceFrom, row);
         return row;
       }
+      case 'e-step':
+      case 'rollout':
+        return Infinity;
       case 'sample': {
         const { step, taskId, verdict, prompt } = event;
         const { offset, length } = place;

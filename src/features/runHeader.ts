@@ -64,7 +64,12 @@ function actionsOf({ state }: FollowedTraining): Action[] {
   return [...running, ...resumable, ...live, 'openFolder', ...drawn];
 }
 
-const methods: Readonly<Record<TrainingConfig['method'], string>> = { ntp: 'next-token prediction' };
+const methods: Readonly<Record<TrainingConfig['method'], string>> = {
+  ntp: 'next-token prediction',
+  ra3: 'RA3',
+  brite: 'BRiTE',
+  synthetic: 'next-token prediction with comments',
+};
 
 /** Names and values, in the order in which they are shown. What is not known yet is left out. */
 function factsOf({ description, folder }: FollowedTraining, device: string | null): Header['facts'] {

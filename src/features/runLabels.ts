@@ -44,6 +44,7 @@ export const phaseWords: Record<Phase, string> = {
   sample: 'sampling',
   judge: 'running programs',
   prepare: 'reading the data',
+  explore: 'exploring latents (E-step)',
   train: 'training',
   evaluate: 'taking the held-out loss',
   save: 'saving',

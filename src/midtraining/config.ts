@@ -67,6 +67,59 @@ const PassAt1Entries = {
 const PassAt1 = v.strictObject(PassAt1Entries);
 export type PassAt1Config = v.InferOutput<typeof PassAt1>;
 
+const orZero = v.pipe(v.number(), v.minValue(0), v.finite());
+
+/** How latents come about. Symbols as in the RA3 paper (arXiv 2509.25810): q writes latents, pi is the model that is trained. */
+const AbstractionsEntries = {
+  eUpdates: v.optional(about(whole(0), 'Updates of q in a round (E-step).'), 20),
+  mSteps: v.optional(about(whole(1), 'Steps of the model in a round (M-step).'), 50),
+  warmup: v.optional(
+    about(
+      whole(0),
+      'Steps of the model on latents of the untrained q before the first E-step, so that it can use them.',
+    ),
+    50,
+  ),
+  groupSize: v.optional(about(whole(2), 'Rollouts of a snippet: G.'), 8),
+  snippets: v.optional(about(whole(1), 'Snippets rolled out for an update.'), 16),
+  temperature: v.optional(about(positive, 'Of the rollouts.'), 1),
+  maxLatentTokens: v.optional(about(whole(1), 'Tokens of a latent, `#` among them.'), 24),
+  thinkPenalty: v.optional(about(orZero, 'What a thought costs (c), in nats.'), 0.05),
+  penaltyWarmup: v.optional(about(whole(0), 'Updates over which c rises from 0.'), 0),
+  formatPenalty: v.optional(about(orZero, 'What a latent that is none costs besides, in nats.'), 1),
+  baseline: v.optional(
+    about(
+      v.picklist(['mean', 'leaveOneOut']),
+      'What a return is compared with: the mean of its group (GRPO), or of the others in it (RLOO).',
+    ),
+    'leaveOneOut',
+  ),
+  normalise: v.optional(
+    about(v.boolean(), "Divide advantages by the group's standard deviation, as GRPO does."),
+    false,
+  ),
+  clip: v.optional(about(positive, 'Probability ratios of stale rollouts are clipped to 1 ± this.'), 0.2),
+  entropy: v.optional(about(orZero, 'Weight of a bonus for entropy.'), 0),
+  kl: v.optional(about(orZero, 'Weight of KL(q || base).'), 0.01),
+  learningRate: v.optional(about(v.nullable(positive), "Of q; null: a tenth of the model's."), null),
+  asynchronous: v.optional(
+    about(v.boolean(), 'Roll out in a second process while q is updated. Faster, and not repeatable to the bit.'),
+    false,
+  ),
+  maxStaleness: v.optional(about(whole(1), 'Updates that a rollout may be behind, where it is asynchronous.'), 2),
+  evaluationSnippets: v.optional(
+    about(whole(0), 'Held-out snippets that are rolled out at the end of each E-step; 0: none.'),
+    32,
+  ),
+  writer: v.optional(
+    about(
+      v.nullable(path),
+      'Of `synthetic`: the model that writes the comments, named as `model` is; null: those in the data are taken.',
+    ),
+    null,
+  ),
+};
+
 /** The model that comes with Midtrain: small enough to train in two minutes. */
 export const STARTER_MODEL = 'starter:midtrain';
 
@@ -96,7 +149,13 @@ const sections = {
     seed: v.optional(about(whole(0), "Of the data's order, the held-out split, the adapters and random weights."), 0),
   },
   Method: {
-    method: v.optional(about(v.literal('ntp'), '`ntp`: next-token prediction.'), 'ntp'),
+    method: v.optional(
+      about(
+        v.picklist(['ntp', 'ra3', 'brite', 'synthetic']),
+        '`ntp`: next-token prediction. `ra3`: latents found by RL, returns over the whole snippet. `brite`: each latent judged by its own line. `synthetic`: given comments.',
+      ),
+      'ntp',
+    ),
     train: v.optional(
       about(
         v.picklist(['full', 'lora']),
@@ -112,6 +171,10 @@ const sections = {
       false,
     ),
     lora: v.optional(about(v.strictObject(LoraEntries), 'The adapters, where `train` is `lora`.'), {}),
+    abstractions: v.optional(
+      about(v.strictObject(AbstractionsEntries), 'The latents, where `method` is not `ntp`.'),
+      {},
+    ),
   },
   Training: {
     steps: v.optional(about(whole(1), 'Steps of the optimizer.'), 250),
@@ -295,6 +358,7 @@ function problemOf(issue: v.BaseIssue<unknown>, config: object): ConfigProblem {
 function keysBeside([part, index]: ConfigProblem['path'], config: object): string[] {
   if (index === undefined) return Object.keys(Config.entries).filter((key) => key !== '$schema');
   if (part === 'lora') return Object.keys(LoraEntries);
+  if (part === 'abstractions') return Object.keys(AbstractionsEntries);
   if (part === 'passAt1') return Object.keys(PassAt1Entries);
   const { kind } = (config as { data: { kind: keyof typeof Sources }[] }).data[index as number]!;
   return Object.keys(Sources[kind].entries);

@@ -7,9 +7,10 @@ import * as v from 'valibot';
 
 /**
  * What a run is at. Prompts are read and tokens sampled in turns, so both are `sample`; programs run beside them.
- * `prepare` reads a training run's data, `evaluate` takes its held-out loss, `save` writes a checkpoint or the model.
+ * `prepare` reads a training run's data, `explore` is the E-step (rollouts, rewards, updates of q), `train` takes steps of
+ * the model (the M-step), `evaluate` takes its held-out loss, `save` writes a checkpoint or the model.
  */
-export const PHASES = ['fetch', 'load', 'sample', 'judge', 'prepare', 'train', 'evaluate', 'save'] as const;
+export const PHASES = ['fetch', 'load', 'sample', 'judge', 'prepare', 'explore', 'train', 'evaluate', 'save'] as const;
 export type Phase = (typeof PHASES)[number];
 
 /** `release` is a pause that gives the memory back; `sample` shows what the model writes now. */
@@ -42,6 +43,13 @@ export const settingsSchema = v.strictObject({
   learningRate: v.optional(v.nullable(v.pipe(v.number(), v.gtValue(0), v.finite()))),
   /** Steps between held-out losses; 0: none. */
   evaluationInterval: v.optional(count),
+  /** Of the E-steps to come (RA3 and BRiTE): c in nats, temperature of the rollouts, rollouts of a snippet. */
+  thinkPenalty: v.optional(v.pipe(amount, v.finite())),
+  temperature: v.optional(v.pipe(v.number(), v.gtValue(0), v.finite())),
+  groupSize: v.optional(v.pipe(count, v.minValue(2))),
+  /** Updates of q and steps of pi in the rounds to come. */
+  eUpdates: v.optional(count),
+  mSteps: v.optional(v.pipe(count, v.minValue(1))),
 });
 export type Settings = v.InferOutput<typeof settingsSchema>;
 
@@ -63,8 +71,80 @@ const metricSchema = v.object({
   memory: v.optional(amount),
   /** Bytes that crossed between host and device in the step, where it ran on another device than the processor. */
   bytesMoved: v.optional(count),
+  /** Of methods that write latents: the step's loss on code tokens alone, comparable over all methods, and on latents'; null where there was none. */
+  codeLoss: v.optional(v.nullable(v.number())),
+  latentLoss: v.optional(v.nullable(v.number())),
   /** Programs of the live weights, one a problem, that were right, of how many; where they were sampled after this step. */
   passAt1: v.optional(v.object({ passed: count, problems: count })),
+});
+
+/** One update of q. Means over its rollouts, in nats, unless it says otherwise. */
+const eStepSchema = v.object({
+  type: v.literal('e-step'),
+  /** Updates of q done, all rounds together, and steps of pi done. One that comes twice was done again after a kill. */
+  update: count,
+  step: count,
+  /** E- and M-step in turns: from 1. */
+  round: count,
+  /** Of whole snippets: log pi(code | latents), the bound's first term, without and with the penalties. */
+  returnWithout: v.number(),
+  returnWith: v.number(),
+  /** The same of never thinking, on the same snippets. */
+  returnNever: v.number(),
+  /** What was paid for thoughts: the bound's second term, as the method has it. */
+  penalty: amount,
+  /** c as it was. */
+  thinkPenalty: amount,
+  /** Shares from 0 to 1: of lines that think; of thoughts with a format error; of groups whose returns are all equal; of actions whose ratio was clipped. */
+  thinkRate: amount,
+  formatErrors: amount,
+  groupsWithoutSpread: amount,
+  clipped: amount,
+  /** Tokens of a latent; null where there was none. */
+  latentTokens: v.nullable(amount),
+  /** Different texts among the latents. */
+  distinctLatents: count,
+  /** KL(q || base) and entropy, a token q chose. */
+  kl: v.number(),
+  entropy: v.number(),
+  /** Updates that the q of the rollouts was behind: mean. */
+  staleness: amount,
+  rollouts: count,
+  rolloutsPerSecond: amount,
+  learningRate: amount,
+  gradientNorm: v.nullable(amount),
+  /** The same on held-out snippets, where they were rolled out after this update. */
+  heldOut: v.optional(
+    v.object({ returnWithout: v.number(), returnWith: v.number(), returnNever: v.number(), thinkRate: amount }),
+  ),
+});
+
+/** A rollout of q as an example; not all are told. */
+const rolloutSchema = v.object({
+  type: v.literal('rollout'),
+  update: count,
+  /** Of the corpus. Rollouts of one snippet and update are a group. */
+  snippet: count,
+  /** Within its group. */
+  index: count,
+  returnWith: v.number(),
+  returnNever: v.number(),
+  lines: v.pipe(
+    v.array(
+      v.object({
+        code: v.string(),
+        latent: v.nullable(v.string()),
+        /** P(think); null where none may go. */
+        thinkProbability: v.nullable(v.number()),
+        /** log pi(a_t | s_t, z_t) less penalties; and without latents at all. */
+        reward: v.number(),
+        without: v.number(),
+        /** Why the latent is none; null where it is fine. */
+        error: v.nullable(v.string()),
+      }),
+    ),
+    v.readonly(),
+  ),
 });
 
 /** What the live weights wrote after a step. */
@@ -110,6 +190,8 @@ const bodySchema = v.variant('type', [
   v.object({ type: v.literal('engine'), device: v.string() }),
   progressSchema,
   metricSchema,
+  eStepSchema,
+  rolloutSchema,
   sampleSchema,
   /** Worth a line: why a device was not taken, a layer of the sandbox that is missing. */
   v.object({ type: v.literal('note'), level: v.picklist(['info', 'warning']), text: v.string() }),
@@ -138,6 +220,8 @@ const bodySchema = v.variant('type', [
 export type EventBody = v.InferOutput<typeof bodySchema>;
 export type ProgressEvent = v.InferOutput<typeof progressSchema>;
 export type MetricEvent = v.InferOutput<typeof metricSchema>;
+export type EStepEvent = v.InferOutput<typeof eStepSchema>;
+export type RolloutEvent = v.InferOutput<typeof rolloutSchema>;
 export type SampleEvent = v.InferOutput<typeof sampleSchema>;
 export type ScoreSummary = v.InferOutput<typeof scoreSchema>;
 
@@ -158,7 +242,7 @@ function bySchema(value: unknown): RunEvent | null {
 }
 
 /** What most metrics do not have: the schema checks those that do. */
-const RARE = ['passAt1', 'bytesMoved'] as const satisfies (keyof MetricEvent)[];
+const RARE = ['passAt1', 'bytesMoved', 'codeLoss', 'latentLoss'] as const satisfies (keyof MetricEvent)[];
 
 /**
  * An ordinary metric, checked by hand: most rows of a long training are one, and the schemas take seven times as long for a

@@ -81,6 +81,8 @@ export function afterEvent(state: RunState, event: RunEvent): RunState {
       const { type, seq, time, ...metric } = event;
       return { ...next, metric };
     }
+    case 'e-step':
+    case 'rollout':
     case 'sample':
       return next;
     case 'note': {

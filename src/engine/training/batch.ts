@@ -3,6 +3,8 @@
  * Knows nothing of text or of where sequences come from.
  */
 
+import { type PolicyTerms, slicePolicy } from './policy.ts';
+
 export interface Sequence {
   readonly ids: ArrayLike<number>;
   /** Weight of each token's loss *as a target*; the first token is no target. All 1 where it is absent. */
@@ -22,6 +24,8 @@ export interface Batch {
   readonly segments: Int32Array;
   /** From 0 in each segment. */
   readonly positions: Int32Array;
+  /** What the model chose, for trainers of a policy. */
+  readonly policy?: PolicyTerms;
 }
 
 /** An empty batch: one segment of padding, no targets. */
@@ -76,5 +80,7 @@ export function rowsOf(batch: Batch, first: number, count: number): Batch {
   for (const key of ['ids', 'targets', 'weights', 'segments', 'positions'] as const) {
     result[key].set(batch[key].subarray(first * length, (first + count) * length));
   }
-  return result;
+  const { policy } = batch;
+  if (policy === undefined) return result;
+  return { ...result, policy: slicePolicy(policy, first * length, count * length, count * length) };
 }

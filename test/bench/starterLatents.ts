@@ -19,7 +19,7 @@ import { STEPS } from '../../src/midtraining/starter/steps.ts';
 
 const { values } = parseArgs({
   options: {
-    model: { type: 'string', default: 'media/starter-model' },
+    model: { type: 'string', default: 'media/study-model' },
     functions: { type: 'string', default: '60' },
     group: { type: 'string', default: '4' },
     seed: { type: 'string', default: '900' },

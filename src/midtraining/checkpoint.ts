@@ -5,7 +5,7 @@
  *       model.safetensors       the parameters that are trained, under Hugging Face or PEFT names
  *       optimizer.safetensors   the moments of AdamW: `first:NAME`, `second:NAME`
  *       q.safetensors, q-optimizer.safetensors   the same of the model that writes latents, where there is one
- *       rollouts.json           those that it made ahead of its updates
+ *       buffer.json             rollouts that wait for an update, latents that wait for a step
  *       state.json              step, position in the data, of which model and data, hashes of both files; written last
  *
  * Knows nothing of how a step is done or of when a checkpoint is due.
@@ -79,7 +79,7 @@ const State = v.object({
       step: count,
       learningRate: orNull,
       files: v.object({ model: Written, optimizer: Written }),
-      rollouts: v.nullable(Written),
+      buffer: Written,
     }),
   ),
 });
@@ -94,8 +94,8 @@ export interface Checkpoint {
 
 export interface PosteriorState {
   readonly trainer: TrainerState;
-  /** Rollouts that wait for an update, plain data. */
-  readonly rollouts: readonly unknown[];
+  /** Rollouts that wait for an update and latents that wait for a step: plain data. */
+  readonly buffer: unknown;
 }
 
 /** Which of a checkpoint's models: the one that is trained, or the one that writes latents. */
@@ -165,9 +165,9 @@ export class Checkpoints {
           ]),
         };
       };
-      const writeQ = async ({ trainer: ofQ, rollouts }: PosteriorState): Promise<State['q']> => ({
+      const writeQ = async ({ trainer: ofQ, buffer }: PosteriorState): Promise<State['q']> => ({
         ...{ step: ofQ.step, learningRate: ofQ.learningRate, files: await write('q', ofQ) },
-        rollouts: rollouts.length === 0 ? null : await writeJson(join(aside, ROLLOUTS), rollouts),
+        buffer: await writeJson(join(aside, BUFFER), buffer),
       });
       const identity = { ...this.#identity };
       const state: State = {
@@ -236,8 +236,7 @@ export class Checkpoints {
     const trainer = { step, learningRate, ...(await this.#readState(step, 'model', files)) };
     if (q === undefined) return { trainer, q: null, progress };
     const ofQ = { step: q.step, learningRate: q.learningRate, ...(await this.#readState(step, 'q', q.files)) };
-    const rollouts = q.rollouts === null ? [] : await readJson(this.folder, step, q.rollouts);
-    return { trainer, q: { trainer: ofQ, rollouts }, progress };
+    return { trainer, q: { trainer: ofQ, buffer: await readJson(this.folder, step, q.buffer) }, progress };
   }
 
   async #readState(
@@ -284,22 +283,22 @@ export class Checkpoints {
   }
 }
 
-const ROLLOUTS = 'rollouts.json';
+const BUFFER = 'buffer.json';
 
-async function writeJson(path: string, value: readonly unknown[]): Promise<WrittenFile> {
+async function writeJson(path: string, value: unknown): Promise<WrittenFile> {
   const bytes = Buffer.from(JSON.stringify(value));
   await writeFile(path, bytes, { flush: true });
   return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
 
 /** @throws UserError when it is not what was written */
-async function readJson(folder: string, step: number, written: WrittenFile): Promise<unknown[]> {
-  const path = join(folder, nameOf(step), ROLLOUTS);
+async function readJson(folder: string, step: number, written: WrittenFile): Promise<unknown> {
+  const path = join(folder, nameOf(step), BUFFER);
   const bytes = await readFile(path).catch(() => Buffer.alloc(0));
   if (createHash('sha256').update(bytes).digest('hex') !== written.sha256) {
     throw new UserError(`The checkpoint of step ${step} is broken: ${path} is not what was written.`);
   }
-  return JSON.parse(bytes.toString('utf8')) as unknown[];
+  return JSON.parse(bytes.toString('utf8')) as unknown;
 }
 
 function nameOf(step: number): string {

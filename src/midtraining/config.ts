@@ -91,6 +91,17 @@ const AbstractionsEntries = {
   groupSize: v.optional(about(whole(2), 'Rollouts of a snippet: G.'), 8),
   snippets: v.optional(about(whole(1), 'Snippets rolled out for an update.'), 16),
   temperature: v.optional(about(positive, 'Of the rollouts.'), 1),
+  latentTemperature: v.optional(
+    about(positive, 'Of the latents that the model is trained on (M-step): lower ones are likelier.'),
+    1,
+  ),
+  candidates: v.optional(
+    about(
+      whole(1),
+      'Of so many rollouts of a snippet the model is trained on the one with the highest return, which is nearer to the true posterior than q; 1: on the only one, as in the paper.',
+    ),
+    1,
+  ),
   maxLatentTokens: v.optional(about(whole(1), 'Tokens of a latent, `#` among them.'), 24),
   thinkPenalty: v.optional(about(orZero, 'What a thought costs (c), in nats.'), 0.05),
   penaltyWarmup: v.optional(about(whole(0), 'Updates over which c rises from 0.'), 0),

@@ -8,6 +8,8 @@ import { STARTER_MODEL, type TrainingConfig } from './config.ts';
 import type { RowOptions } from './data/trainingRows.ts';
 import type { Schedule } from '../engine/training/schedule.ts';
 
+/** Built in; they take, and need, larger steps. */
+const SMALL_MODELS: readonly string[] = [STARTER_MODEL, 'starter:study'];
 /** Tokens of a micro-batch: its activations are in memory at a time. */
 const MICRO_TOKENS = 2048;
 
@@ -84,7 +86,7 @@ export function deviceText(config: TrainingConfig): string {
 export function learningRateOf({ learningRate, train, model }: TrainingConfig): number {
   if (learningRate !== null) return learningRate;
   if (train === 'lora') return 2e-4;
-  return model === STARTER_MODEL ? 1e-3 : 5e-5; // small models take, and need, larger steps
+  return SMALL_MODELS.includes(model) ? 1e-3 : 5e-5; // small models take, and need, larger steps
 }
 
 /** Rows of a step. */

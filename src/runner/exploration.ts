@@ -24,10 +24,11 @@ import {
   type JudgedSnippet,
   judge,
   type Learner,
+  type RolledSnippet,
   rolloutFigures,
   updateQ,
 } from '../midtraining/rollouts/eStep.ts';
-import { InfusedRows, type InfusedRow } from '../midtraining/rollouts/infusedRows.ts';
+import { InfusedRows, type InfusedRow, type WindowLatents } from '../midtraining/rollouts/infusedRows.ts';
 import { fits, givenLatents, type LatentSource, sampledLatents } from '../midtraining/rollouts/latentSources.ts';
 import type { RewardSettings } from '../midtraining/rollouts/advantages.ts';
 import { ActionSets, type Rollout, type RolloutSettings } from '../midtraining/rollouts/rollout.ts';
@@ -79,7 +80,7 @@ export class Exploration {
     this.#parts = parts;
     this.#parser = parser;
     this.#learner = learner;
-    this.#rows = this.#rowsFrom(undefined);
+    this.#rows = this.#rowsFrom(undefined, null);
     const { thinkPenalty, temperature, groupSize, eUpdates, mSteps } = parts.config.abstractions;
     const settings = { thinkPenalty, temperature, groupSize, eUpdates, mSteps };
     this.#progress = { round: 0, updates: 0, updatesInRound: 0, roundBegan: 0, settings };
@@ -122,16 +123,18 @@ export class Exploration {
   async viewState(): Promise<PosteriorState | null> {
     if (this.#learner === null) return null;
     const rollouts = (await this.#ahead?.pending(this.updates)) ?? [];
-    return { trainer: await this.#learner.q.viewState(), rollouts };
+    const buffer: Buffered = { rollouts, latents: this.#rows.latents };
+    return { trainer: await this.#learner.q.viewState(), buffer };
   }
 
   /** Goes on from there. */
   async resume(position: RowPosition, state: ExplorationState | null): Promise<void> {
-    this.#rows = this.#rowsFrom(position);
+    const { rollouts, latents } = (state?.q.buffer ?? { rollouts: [], latents: null }) as Buffered;
+    this.#rows = this.#rowsFrom(position, latents);
     if (state === null || this.#learner === null) return;
     this.#progress = state.progress;
     await this.#learner.q.importState(state.q.trainer);
-    if (state.q.rollouts.length > 0) this.#openAhead().restore(state.q.rollouts as readonly MadeRollouts[]);
+    if (rollouts.length > 0) this.#openAhead().restore(rollouts);
   }
 
   set({ thinkPenalty, temperature, groupSize, eUpdates, mSteps }: Settings): void {
@@ -158,17 +161,34 @@ export class Exploration {
 
   #openLatents(): LatentSource {
     const { config, tokenizer, writer } = this.#parts;
-    const { seed } = config;
-    const { maxLatentTokens } = config.abstractions;
+    const { maxLatentTokens, latentTemperature: temperature, candidates } = config.abstractions;
+    const settings = { temperature, maxLatentTokens };
     if (this.#learner !== null) {
-      const { temperature } = this.#progress.settings;
-      const round = mixSeed('round', seed, this.#progress.round);
-      const settings = { temperature, maxLatentTokens, seed: round };
-      return sampledLatents(this.#parser, tokenizer, () => this.#openQ(), settings);
+      const seed = mixSeed('round', config.seed, this.#progress.round);
+      const asked = { ...settings, group: candidates, seed };
+      return sampledLatents(
+        this.#parser,
+        tokenizer,
+        () => this.#openQ(),
+        asked,
+        (rolled) => this.#best(rolled),
+      );
     }
     if (writer === null) return givenLatents(this.#parser);
-    const settings = { temperature: config.abstractions.temperature, maxLatentTokens, seed };
-    return sampledLatents(this.#parser, writer.tokenizer, writer.open, settings);
+    return sampledLatents(this.#parser, writer.tokenizer, writer.open, { ...settings, group: 1, seed: config.seed });
+  }
+
+  /** Of each snippet's rollouts the one with the highest return, by pi as it is. */
+  async #best(rolled: readonly RolledSnippet[]): Promise<Rollout[]> {
+    if (this.#parts.config.abstractions.candidates === 1) return rolled.map(({ rollouts }) => rollouts[0]!);
+    const { pi, tokenizer, config } = this.#parts;
+    const { thinkPenalty } = this.#progress.settings;
+    const { formatPenalty } = config.abstractions;
+    const judgedSnippets = await judge(pi, tokenizer, rolled, { thinkPenalty, formatPenalty });
+    return judgedSnippets.map(({ outcomes }) => {
+      const returns = outcomes.map(({ rewards }) => rewards.reduce((sum, value) => sum + value, 0));
+      return outcomes[returns.indexOf(Math.max(...returns))]!.rollout;
+    });
   }
 
   async #endSteps(): Promise<void> {
@@ -344,10 +364,16 @@ export class Exploration {
     return decoder;
   }
 
-  #rowsFrom(position: RowPosition | undefined): InfusedRows {
+  #rowsFrom(position: RowPosition | undefined, latents: WindowLatents | null): InfusedRows {
     const { config, store, tokenizer } = this.#parts;
-    return new InfusedRows(store.train, rowOptions(config, tokenizer), this.#parser, tokenizer, position);
+    return new InfusedRows(store.train, rowOptions(config, tokenizer), this.#parser, tokenizer, position, latents);
   }
+}
+
+/** What waits in a checkpoint. */
+interface Buffered {
+  readonly rollouts: readonly MadeRollouts[];
+  readonly latents: WindowLatents | null;
 }
 
 interface NumberedSnippet {

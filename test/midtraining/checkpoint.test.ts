@@ -54,8 +54,29 @@ describe('checkpoints', () => {
     expect(await checkpoints.latest(fail)).toBeNull();
     await save(checkpoints, 1);
     await checkpoints.save(stateAt(2, 1 / 3), parameters, progressAt(2, 0.1));
-    expect(await checkpoints.latest(fail)).toEqual({ trainer: stateAt(2, 1 / 3), q: null, progress: progressAt(2, 0.1) });
+    expect(await checkpoints.latest(fail)).toEqual({
+      trainer: stateAt(2, 1 / 3),
+      q: null,
+      progress: progressAt(2, 0.1),
+    });
     expect(await checkpoints.read(1)).toEqual({ trainer: stateAt(1), q: null, progress: progressAt(1) });
+  });
+
+  it('give back the model that writes latents, and what waits for it; one whose buffer is cut is refused', async () => {
+    const checkpoints = await opened();
+    const q = { trainer: stateAt(7, 1 / 7), buffer: { rollouts: [{ update: 3 }], latents: [[null, '# sort']] } };
+    await checkpoints.save(stateAt(1), parameters, progressAt(1), q);
+    await checkpoints.save(stateAt(2), parameters, progressAt(2), q);
+    await checkpoints.save(stateAt(2), parameters, progressAt(2, 0.5), q); // in place of the one before
+    expect(await checkpoints.latest(fail)).toEqual({ trainer: stateAt(2), q, progress: progressAt(2, 0.5) });
+    truncateSync(join(checkpoints.folder, 'step-00000002', 'buffer.json'), 9);
+    const refused: string[] = [];
+    expect(await checkpoints.latest((why) => refused.push(why))).toEqual({
+      trainer: stateAt(1),
+      q,
+      progress: progressAt(1),
+    });
+    expect(refused.join()).toMatch(/buffer\.json is not what was written/);
   });
 
   it('are kept: the last ones and the best', async () => {

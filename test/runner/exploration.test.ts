@@ -1,4 +1,4 @@
-/** RA3 as a run: rounds of E- and M-steps on the starter model, stopped and set in the middle of one. */
+/** RA3 as a run: rounds of E- and M-steps on the model of the study, stopped and set in the middle of one. */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/midtraining/checkpoint.ts';
@@ -13,14 +13,15 @@ const home = temporaryFolder();
 const store = join(home, 'runs');
 const env = { MIDTRAIN_RUNS: store, MIDTRAIN_HOME: join(home, 'cache'), MIDTRAIN_BENCHMARKS: join(home, 'none') };
 Object.assign(process.env, env);
-const STARTER = join(import.meta.dirname, '../../media/starter-model');
+const MODEL = join(import.meta.dirname, '../../media/study-model');
 
 const request = (change: object = {}, abstractions: object = {}): ReturnType<typeof smallTraining> =>
-  smallTraining(STARTER, {
+  smallTraining(MODEL, {
     ...{ method: 'ra3', steps: 5, batchTokens: 256, context: 256, learningRate: 1e-4, warmup: 0 },
     ...{ evaluationInterval: 0, checkpointInterval: 1, ...change },
     abstractions: {
-      ...{ warmup: 1, eUpdates: 3, mSteps: 2, snippets: 2, groupSize: 2, evaluationSnippets: 2, ...abstractions },
+      ...{ warmup: 1, eUpdates: 3, mSteps: 2, snippets: 2, groupSize: 2, evaluationSnippets: 2, candidates: 2 },
+      ...abstractions,
     },
   });
 

@@ -5,6 +5,7 @@
  */
 import type { Parser } from 'web-tree-sitter';
 import type { Tokenizer } from '../../engine/text/tokenizer.ts';
+import type { Latent } from '../abstractions/latents.ts';
 import { layOutRow, type PackedRow, packRows } from '../data/packing.ts';
 import { permutation } from '../data/permutation.ts';
 import type { TokenSide } from '../data/tokenStore.ts';
@@ -20,6 +21,9 @@ export interface InfusedRow extends PackedRow {
   readonly latents: Uint8Array;
 }
 
+/** For each snippet of a window, in its order, a latent or null for each line. */
+export type WindowLatents = readonly (readonly (Latent | null)[])[];
+
 interface Sequence {
   readonly ids: readonly number[];
   readonly latents: readonly boolean[];
@@ -33,6 +37,8 @@ export class InfusedRows {
   readonly #windows: number;
   #position: RowPosition;
   #rows: readonly (readonly Sequence[])[] | null = null;
+  /** Of the window that the position is in; null: not drawn yet. */
+  #latents: WindowLatents | null = null;
 
   constructor(
     side: TokenSide,
@@ -40,6 +46,7 @@ export class InfusedRows {
     parser: Parser,
     tokenizer: Tokenizer,
     position: RowPosition = { epoch: 0, window: 0, row: 0 },
+    latents: WindowLatents | null = null,
   ) {
     this.#side = side;
     this.#options = options;
@@ -47,6 +54,12 @@ export class InfusedRows {
     this.#tokenizer = tokenizer;
     this.#windows = Math.ceil(side.snippets / WINDOW);
     this.#position = position;
+    this.#latents = latents;
+  }
+
+  /** Latents that were drawn for this window, to go on with; null: none were. */
+  get latents(): WindowLatents | null {
+    return this.#position.row === 0 ? null : this.#latents;
   }
 
   /** Of the row that comes next. */
@@ -57,6 +70,7 @@ export class InfusedRows {
   /** Lets go of what is left of a window: the source's latents are others from now on. */
   renew(): void {
     this.#rows = null;
+    this.#latents = null;
     if (this.#position.row > 0) this.#position = this.#after(this.#position);
   }
 
@@ -68,6 +82,7 @@ export class InfusedRows {
     else {
       this.#position = this.#after(this.#position);
       this.#rows = null;
+      this.#latents = null;
     }
     const { rowLength, paddingTokenId } = this.#options;
     const packed = layOutRow(
@@ -95,7 +110,7 @@ export class InfusedRows {
         return { number, text: this.#tokenizer.decode([...(await this.#side.read(number))]) };
       }),
     );
-    const latents = await source.latentsOf(texts, epoch);
+    const latents = (this.#latents ??= await source.latentsOf(texts, epoch));
     const sequences = texts.map(({ text }, i): Sequence => {
       const snippet = snippetTokens(this.#parser, this.#tokenizer, text);
       const sequence = (written: (string | null)[]): Sequence => {

@@ -7,7 +7,8 @@ import type { Decoder } from '../../engine/generation/decoder.ts';
 import { mixSeed } from '../../engine/random.ts';
 import type { Tokenizer } from '../../engine/text/tokenizer.ts';
 import { type Latent, parseLatents } from '../abstractions/latents.ts';
-import { type RolloutSettings, sampleRollouts } from './rollout.ts';
+import type { RolledSnippet } from './eStep.ts';
+import { type Rollout, type RolloutSettings, sampleRollouts } from './rollout.ts';
 import { type SnippetTokens, snippetTokens } from './snippetTokens.ts';
 
 export interface NumberedText {
@@ -32,41 +33,41 @@ export function givenLatents(parser: Parser): LatentSource {
   };
 }
 
+/** Which of a snippet's rollouts is taken, for many snippets at once. */
+export type ChooseRollouts = (rolled: readonly RolledSnippet[]) => Promise<readonly Rollout[]>;
+
 /**
- * One rollout of a model for each text; latents with a format error are left out, and all of them where the text with one
- * does not fit the context. @param open the model; it is opened when it is needed first, and closed with the source
+ * Rollouts of a model, of which one is taken for each text; latents with a format error are left out, and all of them where
+ * the text with one does not fit the context.
+ * @param open the model; it is opened when it is needed first, and closed with the source
+ * @param choose the only one unless told
  */
 export function sampledLatents(
   parser: Parser,
   tokenizer: Tokenizer,
   open: () => Promise<Decoder>,
-  settings: Omit<RolloutSettings, 'group'>,
+  settings: RolloutSettings,
+  choose: ChooseRollouts = (rolled) => Promise.resolve(rolled.map(({ rollouts }) => rollouts[0]!)),
 ): LatentSource {
   let opened: Promise<Decoder> | null = null;
   return {
     latentsOf: async (texts, epoch) => {
       const decoder = await (opened ??= open());
-      const snippets = new Map<string, SnippetTokens>();
-      const latents = new Map<string, (Latent | null)[]>();
-      for (const { number, text } of texts) {
-        const snippet = snippetTokens(parser, tokenizer, text);
-        snippets.set(String(number), snippet);
-        latents.set(
-          String(number),
-          snippet.lines.map(() => null),
-        );
-      }
-      const fitting = [...snippets]
-        .map(([id, snippet]) => ({ id, snippet }))
-        .filter(({ snippet }) => fits(snippet, settings.maxLatentTokens, decoder.contextLength));
-      const drawn = { ...settings, group: 1, seed: mixSeed('latents', settings.seed, epoch) };
-      for await (const { id, lines } of sampleRollouts(decoder, tokenizer, fitting, drawn)) {
-        latents.set(
-          id,
-          lines.map(({ latent }) => (latent?.error === null ? latent.text : null)),
-        );
-      }
-      return texts.map(({ number }) => latents.get(String(number))!);
+      const snippets = texts.map(({ number, text }) => ({ number, snippet: snippetTokens(parser, tokenizer, text) }));
+      const fitting = snippets.filter(({ snippet }) => fits(snippet, settings.maxLatentTokens, decoder.contextLength));
+      const drawn = { ...settings, seed: mixSeed('latents', settings.seed, epoch) };
+      const requests = fitting.map(({ number, snippet }) => ({ id: String(number), snippet }));
+      const rollouts: Rollout[] = [];
+      for await (const rollout of sampleRollouts(decoder, tokenizer, requests, drawn)) rollouts.push(rollout);
+      const rolled = fitting.map((one) => ({
+        ...one,
+        rollouts: rollouts.filter(({ id }) => id === String(one.number)).sort((a, b) => a.index - b.index),
+      }));
+      const chosen = await choose(rolled.filter((one) => one.rollouts.length > 0));
+      const latents = new Map(
+        chosen.map(({ id, lines }) => [id, lines.map(({ latent }) => (latent?.error === null ? latent.text : null))]),
+      );
+      return snippets.map(({ number, snippet }) => latents.get(String(number)) ?? snippet.lines.map(() => null));
     },
     close: async () => {
       await (await opened)?.close();

@@ -17,6 +17,48 @@ export interface Scores {
   readonly latents: readonly (number | null)[];
 }
 
+/** A token that a teacher-forced pass has come to: of the code, or of the latent of a line. */
+export interface ForcedToken {
+  readonly id: number;
+  /** Index into the tokens of the code, or into those of the latent. */
+  readonly index: number;
+  /** The line whose latent it is of; null: it is of the code. */
+  readonly latentOf: number | null;
+}
+
+/**
+ * Feeds code with latents, and calls `visit` with each of their tokens, in order, and the logits [vocabulary] that predict
+ * it; not with a first one that nothing precedes. The logits are valid during the call only.
+ * @param latents one for each line of the code; those of lines that have no place are left out
+ * @throws UserError when code and latents do not fit the context; the signal's reason when aborted
+ */
+export async function forceTokens(
+  decoder: Decoder,
+  tokenizer: Tokenizer,
+  snippet: SnippetTokens,
+  latents: readonly (Latent | null)[],
+  visit: (token: ForcedToken, logits: Float32Array) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { prompt } = snippet;
+  const tokens: ForcedToken[] = [];
+  let code = 0;
+  for (const { ids, latentOf } of infusedParts(tokenizer, snippet, latents)) {
+    ids.forEach((id, i) => tokens.push({ id, index: latentOf === null ? code++ : i, latentOf }));
+  }
+  const ids = [...prompt, ...tokens.map(({ id }) => id)];
+  if (ids.length < 2 || tokens.length === 0) return;
+  const from = Math.max(0, prompt.length - 1);
+  await decoder.score(
+    ids,
+    from,
+    (position, logits) => {
+      visit(tokens[position + 1 - prompt.length]!, logits);
+    },
+    signal,
+  );
+}
+
 /**
  * @param latents one for each line of the code; those of lines that have no place are left out
  * @throws UserError when code and latents do not fit the context; the signal's reason when aborted
@@ -28,32 +70,14 @@ export async function scoreCode(
   latents: readonly (Latent | null)[],
   signal?: AbortSignal,
 ): Promise<Scores> {
-  const ids = [...snippet.prompt];
-  /** For each token what it is: an index into the code's tokens, or the line whose latent it is of. */
-  const role: { readonly code: number; readonly line: number }[] = ids.map(() => ({ code: -1, line: -1 }));
-  let code = 0;
-  for (const part of infusedParts(tokenizer, snippet, latents)) {
-    for (const id of part.ids) {
-      ids.push(id);
-      role.push(part.latentOf === null ? { code: code++, line: -1 } : { code: -1, line: part.latentOf });
-    }
-  }
   const tokens = new Float64Array(snippet.ids.length).fill(NaN);
   const ofLatents: (number | null)[] = snippet.lines.map(() => null);
-  if (ids.length > 1) {
-    const from = Math.max(0, snippet.prompt.length - 1);
-    await decoder.score(
-      ids,
-      from,
-      (position, logits) => {
-        const logProbability = logProbabilityOf(logits, ids[position + 1]!);
-        const { code: token, line } = role[position + 1]!;
-        if (token >= 0) tokens[token] = logProbability;
-        else if (line >= 0) ofLatents[line] = (ofLatents[line] ?? 0) + logProbability;
-      },
-      signal,
-    );
-  }
+  const visit = ({ id, index, latentOf }: ForcedToken, logits: Float32Array): void => {
+    const logProbability = logProbabilityOf(logits, id);
+    if (latentOf === null) tokens[index] = logProbability;
+    else ofLatents[latentOf] = (ofLatents[latentOf] ?? 0) + logProbability;
+  };
+  await forceTokens(decoder, tokenizer, snippet, latents, visit, signal);
   const lines = Float64Array.from(snippet.lines, ({ from, to }) =>
     tokens.subarray(from, to).reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : value), 0),
   );

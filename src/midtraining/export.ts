@@ -112,7 +112,7 @@ export async function exportModel(
 
 /**
  * The model as a checkpoint has it, in float32.
- * @param checkpoint null: the base as it is. Of a method that trains two models, q's tensors would be given in the same way.
+ * @param checkpoint null: the base as it is. Of either role: q has the same parameters as the model.
  * @throws UserError when the model is not the one that was trained
  */
 export async function checkpointWeights(

@@ -1,9 +1,9 @@
 /**
- * Opens what reads code: a model, or what a run has trained at a checkpoint of it. Its weights are loaded once and serve any
- * number of readings. Knows nothing of processes or of what is read.
+ * Opens what reads code: a model, or what a run has trained at a checkpoint of it, pi and q where it has both. The weights are
+ * loaded once and serve any number of readings. Knows nothing of processes or of what is read.
  */
-import { loadDecoder } from '../engine/languageModel.ts';
-import type { PrecisionChoice } from '../engine/languageModel.ts';
+import type { Decoder } from '../engine/generation/decoder.ts';
+import { loadDecoder, type PrecisionChoice } from '../engine/languageModel.ts';
 import type { ModelSource } from '../engine/model.ts';
 import { createTokenizer } from '../engine/text/tokenizer.ts';
 import { openModel } from '../engine/weights/open.ts';
@@ -41,35 +41,42 @@ const MOST_CONTEXT = 4096;
 export async function openReader(asked: ReaderModel, options: ReaderOptions): Promise<OpenReader> {
   if ('path' in asked) {
     const source = await openModel(asked.path);
-    return load(source, { name: asked.label, step: null }, options).finally(() => source.close());
+    return load(source, null, { name: asked.label, step: null }, options).finally(() => source.close());
   }
-  const { request, source, checkpoint, close } = await openTraining(asked.run, asked.checkpoint);
+  const { request, source, checkpoint, q, close } = await openTraining(asked.run, asked.checkpoint);
   try {
     const weights = await checkpointWeights(source, request.config, checkpoint);
-    const step = checkpoint?.step ?? null;
-    return await load({ ...source, weights }, { name: `${request.name}: ${request.model.label}`, step }, options);
+    const ofQ = q === null ? null : { ...source, weights: await checkpointWeights(source, request.config, q) };
+    const model = { name: `${request.name}: ${request.model.label}`, step: checkpoint?.step ?? null };
+    return await load({ ...source, weights }, ofQ, model, options);
   } finally {
     await close();
   }
 }
 
-async function load(source: ModelSource, model: CodeReading['model'], options: ReaderOptions): Promise<OpenReader> {
+/** @param ofQ null: one model is both pi and q */
+async function load(
+  source: ModelSource,
+  ofQ: ModelSource | null,
+  model: CodeReading['model'],
+  options: ReaderOptions,
+): Promise<OpenReader> {
+  const loading = { ...options, places: 1, contextLength: MOST_CONTEXT };
   const tokenizer = createTokenizer(source.tokenizer);
+  const opened: Decoder[] = [];
+  const close = async (): Promise<void> => {
+    for (const decoder of opened) await decoder.close();
+    parser.delete();
+  };
   const parser = await pythonParser();
   try {
-    const { decoder, device } = await loadDecoder(source, { ...options, places: 1, contextLength: MOST_CONTEXT });
-    return {
-      // One model is both. A checkpoint that holds q beside pi would give it a decoder of its own here.
-      reader: { pi: decoder, q: decoder, tokenizer, parser },
-      model,
-      device,
-      close: async () => {
-        parser.delete();
-        await decoder.close();
-      },
-    };
+    const { decoder: pi, device } = await loadDecoder(source, loading);
+    opened.push(pi);
+    const q = ofQ === null ? pi : (await loadDecoder(ofQ, loading)).decoder;
+    if (q !== pi) opened.push(q);
+    return { reader: { pi, q, tokenizer, parser }, model, device, close };
   } catch (error) {
-    parser.delete();
+    await close();
     throw error;
   }
 }

@@ -6,9 +6,10 @@ import { resolveModel } from '../catalog/models.ts';
 import type { ModelSource } from '../engine/model.ts';
 import { openModel } from '../engine/weights/open.ts';
 import { UserError } from '../errors.ts';
-import type { OpenCheckpoint } from '../midtraining/checkpoint.ts';
+import { openCheckpoint, type OpenCheckpoint } from '../midtraining/checkpoint.ts';
 import { chooseCheckpoint } from '../midtraining/export.ts';
 import type { CheckpointChoice } from '../midtraining/exportFormats.ts';
+import { explores } from '../midtraining/trainerOptions.ts';
 import { readDescription, runPaths } from './runFolder.ts';
 import type { TrainingRequest } from './types.ts';
 
@@ -18,6 +19,8 @@ export interface OpenTraining {
   readonly source: ModelSource;
   /** Null: as it was before training. */
   readonly checkpoint: OpenCheckpoint | null;
+  /** The same of the model that writes latents, where the method has one. */
+  readonly q: OpenCheckpoint | null;
   readonly close: () => Promise<void>;
 }
 
@@ -32,15 +35,20 @@ export async function openTraining(folder: string, choice: CheckpointChoice): Pr
   const weightsOptional = config.initialWeights === 'random';
   const path = model.path ?? (await resolveModel(model.spec, { weightsOptional })).path;
   const source = await openModel(path, { weightsOptional });
+  const opened: { close(): Promise<void> }[] = [source];
+  const close = async (): Promise<void> => {
+    for (const one of opened) await one.close();
+  };
   try {
-    const checkpoint = await chooseCheckpoint(runPaths(folder).checkpoints, choice, config);
-    const close = async (): Promise<void> => {
-      await checkpoint?.close();
-      await source.close();
-    };
-    return { request, source, checkpoint, close };
+    const folderOfAll = runPaths(folder).checkpoints;
+    const checkpoint = await chooseCheckpoint(folderOfAll, choice, config);
+    if (checkpoint !== null) opened.push(checkpoint);
+    const hasQ = checkpoint !== null && explores(config);
+    const q = hasQ ? await openCheckpoint(folderOfAll, checkpoint.step, 'q') : null;
+    if (q !== null) opened.push(q);
+    return { request, source, checkpoint, q, close };
   } catch (error) {
-    await source.close();
+    await close();
     throw error;
   }
 }

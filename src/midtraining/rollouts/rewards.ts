@@ -5,8 +5,10 @@
 import type { Decoder } from '../../engine/generation/decoder.ts';
 import { logProbabilityOf } from '../../engine/generation/sampler.ts';
 import type { Tokenizer } from '../../engine/text/tokenizer.ts';
+import { packRows, placesOf } from '../../engine/training/batch.ts';
+import type { Trainer } from '../../engine/training/trainer.ts';
 import type { Latent } from '../abstractions/latents.ts';
-import { infusedParts, type SnippetTokens } from './snippetTokens.ts';
+import { infusedTokens, type InfusedTokens, type SnippetTokens } from './snippetTokens.ts';
 
 export interface Scores {
   /** log pi of each token of the code, in nats; NaN where nothing precedes it. */
@@ -40,20 +42,18 @@ export async function forceTokens(
   visit: (token: ForcedToken, logits: Float32Array) => void,
   signal?: AbortSignal,
 ): Promise<void> {
+  const { ids, codeOf, latentOf } = infusedTokens(tokenizer, snippet, latents);
   const { prompt } = snippet;
-  const tokens: ForcedToken[] = [];
-  let code = 0;
-  for (const { ids, latentOf } of infusedParts(tokenizer, snippet, latents)) {
-    ids.forEach((id, i) => tokens.push({ id, index: latentOf === null ? code++ : i, latentOf }));
-  }
-  const ids = [...prompt, ...tokens.map(({ id }) => id)];
-  if (ids.length < 2 || tokens.length === 0) return;
-  const from = Math.max(0, prompt.length - 1);
+  if (ids.length < 2 || ids.length === prompt.length) return;
+  let begin = 0; // of the latent under way
   await decoder.score(
     ids,
-    from,
+    Math.max(0, prompt.length - 1),
     (position, logits) => {
-      visit(tokens[position + 1 - prompt.length]!, logits);
+      const at = position + 1;
+      const [id, code, line] = [ids[at]!, codeOf[at]!, latentOf[at]!];
+      if (line !== latentOf[at - 1]) begin = at;
+      visit(code >= 0 ? { id, index: code, latentOf: null } : { id, index: at - begin, latentOf: line }, logits);
     },
     signal,
   );
@@ -78,8 +78,54 @@ export async function scoreCode(
     else ofLatents[latentOf] = (ofLatents[latentOf] ?? 0) + logProbability;
   };
   await forceTokens(decoder, tokenizer, snippet, latents, visit, signal);
-  const lines = Float64Array.from(snippet.lines, ({ from, to }) =>
+  return { tokens, lines: lineSums(snippet, tokens), latents: ofLatents };
+}
+
+/** @param tokens one for each token of the code; NaN counts as 0 */
+function lineSums({ lines }: SnippetTokens, tokens: Float64Array): Float64Array {
+  return Float64Array.from(lines, ({ from, to }) =>
     tokens.subarray(from, to).reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : value), 0),
   );
-  return { tokens, lines, latents: ofLatents };
+}
+
+export interface InfusedSnippet {
+  readonly snippet: SnippetTokens;
+  readonly latents: readonly (Latent | null)[];
+}
+
+/**
+ * The `lines` of `Scores` for many snippets at once, by the trainer of pi: packed into its rows, the same ones once. Where a
+ * snippet with its latents is longer than a row it is scored without them.
+ * @throws RangeError when one is longer than a row by itself
+ */
+export async function scoreLines(
+  pi: Trainer,
+  tokenizer: Tokenizer,
+  infused: readonly InfusedSnippet[],
+): Promise<Float64Array[]> {
+  const { length } = pi.options;
+  const numbers = new Map<string, number>();
+  const sequences: InfusedTokens[] = [];
+  const sequenceOf = infused.map(({ snippet, latents }) => {
+    let sequence = infusedTokens(tokenizer, snippet, latents);
+    if (sequence.ids.length > length) sequence = infusedTokens(tokenizer, snippet, []);
+    const key = sequence.ids.join();
+    const number = numbers.get(key) ?? sequences.push(sequence) - 1;
+    numbers.set(key, number);
+    return number;
+  });
+  const { tokenLosses } = await pi.evaluate(packRows(sequences, length));
+  const places = placesOf(
+    sequences.map(({ ids }) => ids.length),
+    length,
+  );
+  return infused.map(({ snippet }, i) => {
+    const { codeOf } = sequences[sequenceOf[i]!]!;
+    const place = places[sequenceOf[i]!]!;
+    const tokens = new Float64Array(snippet.ids.length).fill(NaN);
+    codeOf.forEach((code, at) => {
+      if (code >= 0 && at > 0) tokens[code] = -tokenLosses[place + at - 1]!;
+    });
+    return lineSums(snippet, tokens);
+  });
 }

@@ -10,7 +10,7 @@ import type { CodeReading } from '../midtraining/abstractions/reading.ts';
 import { type Midtrain, register } from './context.ts';
 import { FileReading } from './fileReading.ts';
 import type { Reader, Readings } from './readings.ts';
-import { code, explainLine, explainToken, gainText, readerName } from './readingText.ts';
+import { explainLine, explainToken, readerName } from './readingText.ts';
 
 /** Characters of a latent that are drawn in a line. */
 const MOST_DRAWN = 100;
@@ -38,7 +38,9 @@ export function activateFileAbstractions(midtrain: Midtrain, readings: Readings)
           });
           let before = 0;
           const name = basename(document.uri.path);
-          const request = { ...reader, name, code: document.getText(), step: null, signal: stop.signal };
+          // Rows and columns stay, and code that models have learnt from ends its rows so.
+          const code = document.getText().replaceAll('\r\n', '\n');
+          const request = { ...reader, name, code, step: null, signal: stop.signal };
           return readings.readText(request, (message, share) => {
             const part = 100 * (share ?? 0);
             progress.report({ message: `${name}: ${message}`, increment: Math.max(0, part - before) });
@@ -296,8 +298,7 @@ const NOTHING: Decorations = { even: [], odd: [], boundary: [], written: [], sta
 
 function decorationsOf(file: FileReading, document: vscode.TextDocument): Decorations {
   const drawn: Decorations = { even: [], odd: [], boundary: [], written: [], standing: [] };
-  for (const [i, segment] of file.segments().entries()) {
-    const { latent, firstRow, codeRow, endRow } = segment;
+  for (const [i, { latent, firstRow, codeRow, endRow }] of file.segments().entries()) {
     drawn[i % 2 === 0 ? 'even' : 'odd'].push(new vscode.Range(firstRow, 0, endRow - 1, 0));
     if (i > 0) drawn.boundary.push(new vscode.Range(firstRow, 0, firstRow, 0));
     if (latent === null) continue;
@@ -307,10 +308,9 @@ function decorationsOf(file: FileReading, document: vscode.TextDocument): Decora
       continue;
     }
     const column = document.lineAt(codeRow).firstNonWhitespaceCharacterIndex;
-    const text = latent.text.replaceAll('\n', ' ⏎ ');
+    const text = latent.text.replaceAll('\n', ' ↵ ');
     drawn.written.push({
       range: new vscode.Range(codeRow, column, codeRow, column),
-      hoverMessage: new vscode.MarkdownString(`${code(latent.text)} ${gainText(segment)}`),
       renderOptions: {
         before: {
           contentText: text.length > MOST_DRAWN ? `${text.slice(0, MOST_DRAWN)}…` : text,

@@ -77,8 +77,8 @@ function listed(alternatives: readonly Alternative[]): string {
 /** As code that Markdown leaves alone, white space made visible. */
 export function code(text: string): string {
   const shown = text
-    .replace(/\r\n|\n/g, '⏎')
-    .replace(/\r/g, '␍')
+    .replace(/\r\n|\n/g, '↵')
+    .replace(/\r/g, '\\r')
     .replace(/\t/g, '⇥')
     .replace(/^ +| +$/g, (spaces) => '␣'.repeat(spaces.length));
   const longest = Math.max(0, ...[...shown.matchAll(/`+/g)].map(([run]) => run.length));

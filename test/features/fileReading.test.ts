@@ -106,11 +106,11 @@ describe('a reading in words', () => {
   it('says of a line what surprised, which latent is in force, and who has read it', () => {
     expect(explainLine(file, 1)).toEqual([
       '**Surprise 1.00 nats**, without latents 2.00 nats · P(think) 13 % · entropy 0.50 nats a token',
-      '`␣␣␣␣y = [⏎        2 * x]⏎` had 37 % (1.00 nats). Likeliest: ``⏎  `x` `` 25 %'.replace(
-        '``⏎  `x` ``',
+      '`␣␣␣␣y = [↵        2 * x]↵` had 37 % (1.00 nats). Likeliest: ``↵  `x` `` 25 %'.replace(
+        '``↵  `x` ``',
         code('\n  `x`'),
       ),
-      'Latent in force, in the file: `# twice⏎# as much`, worth +1.00 nats over this line.',
+      'Latent in force, in the file: `# twice↵# as much`, worth +1.00 nats over this line.',
       'Read by `tiny, step 7`.',
     ]);
     expect(explainLine(file, 0)).toEqual([
@@ -124,9 +124,9 @@ describe('a reading in words', () => {
   it('says of a token how probable it was', () => {
     const { tokens } = file.reading;
     expect(explainToken(tokens[2]!, file.reading)[0]).toBe(
-      '`⏎    return y⏎` 14 % (2.00 nats), without latents 1.8 %; entropy 0.50 nats',
+      '`↵    return y↵` 14 % (2.00 nats), without latents 1.8 %; entropy 0.50 nats',
     );
-    expect(explainToken(tokens[0]!, file.reading)).toEqual(['`def f(x):⏎`: nothing precedes it.']);
+    expect(explainToken(tokens[0]!, file.reading)).toEqual(['`def f(x):↵`: nothing precedes it.']);
     expect(gainText({ gain: -0.5, from: 1, to: 3 })).toBe('−0.50 nats over 2 lines');
   });
 
@@ -134,7 +134,7 @@ describe('a reading in words', () => {
     expect(code('a`b')).toBe('``a`b``');
     expect(code('```')).toBe('```` ``` ````');
     expect(code('<b>**x**</b>')).toBe('`<b>**x**</b>`');
-    expect(code('\t x \r')).toBe('`⇥ x ␍`');
+    expect(code('\t x \r')).toBe('`⇥ x \\r`');
     expect(code('  ')).toBe('`␣␣`');
   });
 });

@@ -81,10 +81,11 @@ export async function scoreCode(
   return { tokens, lines: lineSums(snippet, tokens), latents: ofLatents };
 }
 
-/** @param tokens one for each token of the code; NaN counts as 0 */
-function lineSums({ lines }: SnippetTokens, tokens: Float64Array): Float64Array {
+/** @param tokens one for each token of the code; the first one counts as 0 where nothing precedes it */
+function lineSums({ lines, prompt }: SnippetTokens, tokens: Float64Array): Float64Array {
+  const first = prompt.length === 0 ? 1 : 0;
   return Float64Array.from(lines, ({ from, to }) =>
-    tokens.subarray(from, to).reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : value), 0),
+    tokens.subarray(Math.max(from, first), to).reduce((sum, value) => sum + value, 0),
   );
 }
 

@@ -5,7 +5,7 @@ import { HostDecoder } from '../../src/engine/generation/hostDecoder.ts';
 import type { Decoder } from '../../src/engine/generation/decoder.ts';
 import type { ModelSource } from '../../src/engine/model.ts';
 import { mixSeed, seededRandom } from '../../src/engine/random.ts';
-import { mergedWeights } from '../../src/engine/training/trainedWeights.ts';
+import { weightsWith } from '../../src/engine/training/trainedWeights.ts';
 import { trainableParameters } from '../../src/engine/training/method.ts';
 import { openModel } from '../../src/engine/weights/open.ts';
 import { Checkpoints } from '../../src/midtraining/checkpoint.ts';
@@ -55,11 +55,16 @@ async function keepRun(method: 'ntp' | 'ra3', source: ModelSource) {
     ...{ tokens: 0, evaluationInterval: 0, heldOutLoss: null, bestHeldOutLoss: null },
     ...{ evaluationsWithoutGain: 0, smoothedLoss: null, stepsAbove: 0 },
   };
-  await checkpoints.save(stateOf('model'), parameters, progress, method === 'ra3' ? stateOf('q') : null);
+  await checkpoints.save(
+    stateOf('model'),
+    parameters,
+    progress,
+    method === 'ra3' ? { trainer: stateOf('q'), rollouts: [] } : null,
+  );
   /** Logits of the model without a file. */
   const expected = async (role: string | null): Promise<number[]> => {
     const values = role === null ? new Map<string, Float32Array>() : valuesOf(role);
-    const weights = mergedWeights(source.config, source.weights, methodOf(config), (name) => values.get(name));
+    const weights = weightsWith(source.config, source.weights, methodOf(config), (name) => values.get(name));
     const limits = { precision: 'fp32', places: 1, threads: 1, contextLength: 64 } as const;
     const decoder = await HostDecoder.create(source.config, weights, limits);
     decoders.push(decoder);

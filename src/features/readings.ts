@@ -79,10 +79,11 @@ export class Readings implements vscode.Disposable {
     return checkpoints.map(({ step }) => step).reverse();
   }
 
-  /** The reader that was chosen last; asks where none was, or its run is gone. @throws CancellationError when it is left */
+  /** The reader that was chosen last; asks where none was, or it is gone. @throws CancellationError when it is left */
   async chosen(): Promise<Reader> {
     const last = this.#remembered();
-    return last ?? this.choose();
+    const isThere = last !== null && ((await this.#runOf(last.model)) !== null || (await isKnownModel(last.model)));
+    return isThere ? last : this.choose();
   }
 
   /** Asks who reads, and with whose latents, the last answers first. @throws CancellationError when it is left */
@@ -156,6 +157,10 @@ export class Readings implements vscode.Disposable {
     }
     return { run: run.folder, step: latest };
   }
+}
+
+async function isKnownModel(model: string): Promise<boolean> {
+  return (await knownModels()).some(({ spec, path, canFetch }) => spec === model && (path !== null || canFetch));
 }
 
 function wordsOf({ phase, done, total }: ReaderProgress): string {

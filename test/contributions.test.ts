@@ -3,7 +3,17 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import packageJson from '../package.json' with { type: 'json' };
-import { commands, contextKeys, editors, items, panels, settings, viewContainer, views } from '../src/contributions.ts';
+import {
+  colors,
+  commands,
+  contextKeys,
+  editors,
+  items,
+  panels,
+  settings,
+  viewContainer,
+  views,
+} from '../src/contributions.ts';
 import { ENDING } from '../src/midtraining/config.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -150,7 +160,12 @@ describe('commands', () => {
     const { evaluate, evaluateHumanEval, evaluateMbpp, runAgain, resume, getModel, getBenchmark, checkEnvironment } =
       commands;
     const { train, trainByConfig, estimate, previewData } = commands;
+    const { showAbstractions, explainSurprise, insertLatents, chooseReader } = commands;
     for (const id of [
+      showAbstractions,
+      explainSurprise,
+      insertLatents,
+      chooseReader,
       train,
       trainByConfig,
       estimate,
@@ -289,6 +304,19 @@ describe('when clauses', () => {
       if (name === 'running' || name === 'paused') continue;
       expect(usedAs(`items.${name}`), name).toBe(true);
     }
+  });
+});
+
+describe('colours', () => {
+  it('are the same in the manifest and in the code, each described, with one for each kind of theme', () => {
+    expect(contributes.colors.map(({ id }) => id)).toEqual(Object.values(colors));
+    for (const { id, description, defaults } of contributes.colors) {
+      expect(description, id).toMatch(/^[A-Z].*\.$/);
+      expect(Object.keys(defaults), id).toEqual(['dark', 'light', 'highContrast', 'highContrastLight']);
+      for (const value of Object.values(defaults))
+        expect(value, id).toMatch(/^(#[0-9a-f]{6}([0-9a-f]{2})?|contrastBorder)$/);
+    }
+    for (const name of Object.keys(colors)) expect(usedAs(`colors.${name}`), name).toBe(true);
   });
 });
 

@@ -59,7 +59,7 @@ async function keepRun(method: 'ntp' | 'ra3', source: ModelSource) {
     stateOf('model'),
     parameters,
     progress,
-    method === 'ra3' ? { trainer: stateOf('q'), rollouts: [] } : null,
+    method === 'ra3' ? { trainer: stateOf('q'), buffer: null } : null,
   );
   /** Logits of the model without a file. */
   const expected = async (role: string | null): Promise<number[]> => {

@@ -22,6 +22,11 @@ export const commands = {
   sampleNow: 'midtrain.sampleNow',
   setLearningRate: 'midtrain.setLearningRate',
   setEvaluationInterval: 'midtrain.setEvaluationInterval',
+  setThinkPenalty: 'midtrain.setThinkPenalty',
+  setTemperature: 'midtrain.setTemperature',
+  setGroupSize: 'midtrain.setGroupSize',
+  setUpdates: 'midtrain.setUpdates',
+  setSteps: 'midtrain.setSteps',
   exportMetrics: 'midtrain.exportMetrics',
   openRunFolder: 'midtrain.openRunFolder',
   exportModel: 'midtrain.exportModel',
@@ -66,6 +71,8 @@ export const settings = {
 export const contextKeys = {
   /** Set once the store has been read: before that an empty tree says nothing. */
   loaded: 'midtrain.loaded',
+  /** A training with an E-step is at work. */
+  exploring: 'midtrain.exploring',
 } as const;
 
 /** `viewItem` of the trees' rows. A run's row has several, joined by spaces. */
@@ -75,6 +82,8 @@ export const items = {
   live: 'live',
   running: 'running',
   paused: 'paused',
+  /** At work, with an E-step. */
+  exploring: 'exploring',
   resumable: 'resumable',
   unreadable: 'unreadable',
   model: 'model',

@@ -2,7 +2,7 @@
  * What the head of a run panel says of a training: how it stands, how long it will take, what can be done, and the facts of
  * its config. Pure; knows nothing of panels or of VS Code.
  */
-import type { FollowedTraining } from '../client/followedRun.ts';
+import { type FollowedTraining, hasEStep } from '../client/followedRun.ts';
 import type { MetricsFile } from '../client/metricsFile.ts';
 import type { TrainingConfig } from '../midtraining/config.ts';
 import { canResume, isLive } from '../runner/state.ts';
@@ -28,7 +28,7 @@ export function headerOf(run: FollowedTraining, metrics: MetricsFile): Header {
     error: state.error,
     facts: factsOf(run, device),
     notes: notes.map(({ level, text }) => ({ level, text })),
-    actions: actionsOf(run),
+    actions: actionsOf(run, metrics),
   };
 }
 
@@ -53,15 +53,21 @@ function wordsOf({ state }: FollowedTraining): string {
   }
 }
 
-function actionsOf({ state }: FollowedTraining): Action[] {
-  const { status, metric } = state;
-  const running: Action[] = status === 'running' ? ['pause'] : [];
-  const resumable: Action[] = status === 'paused' || canResume(state) ? ['resume'] : [];
-  const live: Action[] = isLive(state)
-    ? ['release', 'stop', 'stopAndSave', 'checkpoint', 'sample', 'setLearningRate', 'setEvaluationInterval']
-    : [];
-  const drawn: Action[] = metric === null ? [] : ['exportCsv', 'exportTensorBoard'];
-  return [...running, ...resumable, ...live, 'openFolder', ...drawn];
+function actionsOf(run: FollowedTraining, { rows, updates }: MetricsFile): Action[] {
+  const { state } = run;
+  const { status } = state;
+  const live = isLive(state);
+  const possible: readonly (readonly [isPossible: boolean, ...actions: Action[]])[] = [
+    [status === 'running', 'pause'],
+    [status === 'paused' || canResume(state), 'resume'],
+    [live, 'release', 'stop', 'stopAndSave', 'checkpoint', 'sample', 'setLearningRate', 'setEvaluationInterval'],
+    [live && hasEStep(run), 'setThinkPenalty', 'setTemperature', 'setGroupSize', 'setUpdates', 'setSteps'],
+    [true, 'openFolder'],
+    [rows.count > 0, 'exportCsv'],
+    [updates.count > 0, 'exportEStepCsv'],
+    [rows.count + updates.count > 0, 'exportTensorBoard'],
+  ];
+  return possible.flatMap(([isPossible, ...actions]) => (isPossible ? actions : []));
 }
 
 const methods: Readonly<Record<TrainingConfig['method'], string>> = {
@@ -72,10 +78,11 @@ const methods: Readonly<Record<TrainingConfig['method'], string>> = {
 };
 
 /** Names and values, in the order in which they are shown. What is not known yet is left out. */
-function factsOf({ description, folder }: FollowedTraining, device: string | null): Header['facts'] {
+function factsOf({ description, folder, state }: FollowedTraining, device: string | null): Header['facts'] {
   const { request, identity = {}, host = {}, created } = description;
   const { config, model } = request;
-  const { lora } = config;
+  const { lora, abstractions } = config;
+  const set = { ...abstractions, ...state.settings };
   const facts: [name: string, value: unknown][] = [
     ['Config', request.name],
     ['Model', model.spec],
@@ -99,6 +106,12 @@ function factsOf({ description, folder }: FollowedTraining, device: string | nul
     ['Asked for', new Date(created).toLocaleString()],
     ['Folder', folder],
   ];
+  const eStep: [name: string, value: unknown][] = [
+    ['Think penalty', `${set.thinkPenalty} nats`],
+    ['Rollouts', `${set.groupSize} of each of ${abstractions.snippets} snippets, at temperature ${set.temperature}`],
+    ['Round', `${set.eUpdates} updates of q, ${set.mSteps} steps of the model`],
+  ];
+  if (config.method === 'ra3' || config.method === 'brite') facts.splice(5, 0, ...eStep);
   return facts.map(([name, value]) => ({ name, value: str(value) })).filter(({ value }) => value !== '');
 }
 

@@ -113,9 +113,9 @@ describe.skipIf(installed('current').length === 0)('a training at work', () => {
 
       const [folder] = await listRuns(place.runs);
       const metrics = await readMetrics(folder!);
-      const steps = metrics.column('step');
+      const steps = metrics.rows.column('step');
       expect([...steps]).toEqual(Array.from(steps, (_, i) => i)); // none is missing, none there twice
-      expect(metrics.column('learningRate').at(-1)).toBe(0.00123);
+      expect(metrics.rows.column('learningRate').at(-1)).toBe(0.00123);
       expect(await ui.errors()).toEqual([]);
       expect(vs.externalRequests).toEqual([]);
     });

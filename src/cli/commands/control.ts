@@ -4,21 +4,21 @@
  */
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { Argument, type Command, InvalidArgumentError } from 'commander';
+import { Argument, type Command } from 'commander';
+import * as v from 'valibot';
 import { RunFollower } from '../../client/runFollower.ts';
 import { UserError } from '../../errors.ts';
-import { type Settings, VERBS, type Verb } from '../../runner/events.ts';
+import { type Settings, settingsSchema, VERBS, type Verb } from '../../runner/events.ts';
 import { listRuns, runsFolder } from '../../runner/store.ts';
 import type { Context, Run } from '../context.ts';
 import { type ExitCode, exitCodes } from '../exitCodes.ts';
-import { type CommonOptions, wholeNumber, withCommonOptions } from '../options.ts';
+import { type CommonOptions, withCommonOptions } from '../options.ts';
 
 interface ControlOptions extends CommonOptions {
-  /** Null: back to the schedule. */
-  readonly learningRate?: number | null;
-  readonly evaluationInterval?: number;
   readonly dryRun: boolean;
 }
+
+const KEYS = Object.keys(settingsSchema.entries);
 
 const help = `
 Verbs:
@@ -29,7 +29,8 @@ Verbs:
   stop-and-save    save a checkpoint and stop
   checkpoint       save a checkpoint before the next step
   sample           show what the live weights write
-  set              change --learning-rate or --evaluation-interval for the steps to come
+  set KEY=VALUE …  change what is to come: ${KEYS.join(', ')};
+                   learningRate=null goes back to the schedule
 
 A run that has no process is begun or resumed by the command that started it.`;
 
@@ -39,36 +40,28 @@ export function addControl(program: Command, run: Run): void {
     .description('pause, resume, stop or change a run at work')
     .argument('<run>', 'its folder, or its name in the store')
     .addArgument(new Argument('<verb>', 'what is to be done').choices(VERBS))
-    .option('--learning-rate <rate>', 'with set: for the steps to come; "schedule" goes back to it', learningRate)
-    .option('--evaluation-interval <steps>', 'with set: steps between evaluations; 0: none', wholeNumber(0))
+    .argument('[settings...]', 'of set: such as learningRate=1e-4 thinkPenalty=0.1')
     .option('--dry-run', 'only say what would be done', false)
     .addHelpText('after', help);
-  withCommonOptions(command).action(async (name: string, verb: Verb, options: ControlOptions) => {
-    await run(options, (context) => control(name, verb, context, options));
+  withCommonOptions(command).action(async (name: string, verb: Verb, settings: string[], options: ControlOptions) => {
+    await run(options, (context) => control(name, verb, settings, context, options));
   });
 }
 
 async function control(
   name: string,
   verb: Verb,
+  pairs: readonly string[],
   { output }: Context,
-  { learningRate: rate, evaluationInterval, dryRun }: ControlOptions,
+  { dryRun }: ControlOptions,
 ): Promise<ExitCode> {
-  const settings: Settings = {
-    ...(rate === undefined ? {} : { learningRate: rate }),
-    ...(evaluationInterval === undefined ? {} : { evaluationInterval }),
-  };
   const isSet = verb === 'set';
-  if (isSet !== Object.keys(settings).length > 0) {
-    throw new UserError(
-      isSet
-        ? 'There is nothing to set: give --learning-rate or --evaluation-interval.'
-        : `"${verb}" takes no settings: --learning-rate and --evaluation-interval go with "set".`,
-    );
-  }
+  if (!isSet && pairs.length > 0)
+    throw new UserError(`"${verb}" takes no settings: ${pairs.join(' ')} goes with "set".`);
+  const settings = isSet ? settingsOf(pairs) : undefined;
   const follower = await RunFollower.open(await folderOf(name), { client: 'terminal' });
   try {
-    const answer = await follower.control(verb, dryRun, isSet ? settings : undefined);
+    const answer = await follower.control(verb, dryRun, settings);
     const did = answer.applied ? (dryRun ? 'Would be done' : 'Done') : 'Nothing was done';
     output.result('control', [`${did}: ${answer.detail}`], { verb, dryRun, ...answer });
     return answer.applied ? exitCodes.ok : exitCodes.failed;
@@ -98,9 +91,17 @@ function isFile(path: string): Promise<boolean> {
   );
 }
 
-function learningRate(text: string): number | null {
-  if (text === 'schedule') return null;
-  const value = Number(text);
-  if (text.trim() !== '' && Number.isFinite(value) && value > 0) return value;
-  throw new InvalidArgumentError('It must be a number above 0, such as 1e-4, or "schedule".');
+/** @throws UserError for a key that there is not, or a value that is none of its */
+function settingsOf(pairs: readonly string[]): Settings {
+  const known = `Settings are ${KEYS.join(', ')}.`;
+  if (pairs.length === 0) throw new UserError(`There is nothing to set: give KEY=VALUE. ${known}`);
+  const given = pairs.map((pair) => {
+    const [key = '', text = ''] = pair.split('=', 2);
+    if (!KEYS.includes(key)) throw new UserError(`"${pair}" sets nothing that there is: write KEY=VALUE. ${known}`);
+    return [key, text === 'null' ? null : text.trim() === '' ? NaN : Number(text)] as const;
+  });
+  const parsed = v.safeParse(settingsSchema, Object.fromEntries(given));
+  if (parsed.success) return parsed.output;
+  const [{ path, message }] = parsed.issues;
+  throw new UserError(`"${String(path?.[0]?.key)}" is not as it should be: ${message}.`);
 }

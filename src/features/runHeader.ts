@@ -4,10 +4,9 @@
  */
 import { type FollowedTraining, hasEStep } from '../client/followedRun.ts';
 import type { MetricsFile } from '../client/metricsFile.ts';
-import type { TrainingConfig } from '../midtraining/config.ts';
 import { canResume, isLive } from '../runner/state.ts';
 import type { Action, Header } from '../webviews/run/messages.ts';
-import { duration, phaseWords, runTitle, runVariant } from './runLabels.ts';
+import { duration, methodWords, phaseWords, runTitle, runVariant } from './runLabels.ts';
 
 export function headerOf(run: FollowedTraining, metrics: MetricsFile): Header {
   const { state, description, folder } = run;
@@ -70,13 +69,6 @@ function actionsOf(run: FollowedTraining, { rows, updates }: MetricsFile): Actio
   return possible.flatMap(([isPossible, ...actions]) => (isPossible ? actions : []));
 }
 
-const methods: Readonly<Record<TrainingConfig['method'], string>> = {
-  ntp: 'next-token prediction',
-  ra3: 'RA3',
-  brite: 'BRiTE',
-  synthetic: 'next-token prediction with comments',
-};
-
 /** Names and values, in the order in which they are shown. What is not known yet is left out. */
 function factsOf({ description, folder, state }: FollowedTraining, device: string | null): Header['facts'] {
   const { request, identity = {}, host = {}, created } = description;
@@ -87,7 +79,7 @@ function factsOf({ description, folder, state }: FollowedTraining, device: strin
     ['Config', request.name],
     ['Model', model.spec],
     ['Model hash', identity['model']],
-    ['Method', methods[config.method]],
+    ['Method', methodWords[config.method]],
     ['Trained', config.train === 'lora' ? `LoRA, rank ${lora.rank}, alpha ${lora.alpha}` : 'all parameters'],
     ['Data', config.data.map((source) => ('path' in source ? source.path : source.kind)).join(', ')],
     ['Steps', config.steps],

@@ -297,7 +297,7 @@ export class MetricsFile {
         return;
       }
       case 'control':
-        this.#mark(event.verb, event, `${event.detail} Asked for by ${event.client}.`, event.step);
+        this.#mark(event.verb, event, `${event.detail} Asked for by ${event.client}.`, event);
         return;
       case 'launch':
         this.#launches += 1;
@@ -383,9 +383,15 @@ export class MetricsFile {
     while ((this.#groups.at(-1)?.update ?? 0) > update) this.#groups.pop();
   }
 
-  #mark(kind: Mark['kind'], { time }: RunEvent, text: string, step?: number): void {
-    const done = { step: step ?? (this.#rows.last('step') || 0), update: this.#updates.last('update') || 0 };
-    this.#marks = [...this.#marks, { kind, ...done, time, text }].slice(-MOST_MARKS);
+  #mark(
+    kind: Mark['kind'],
+    { time }: RunEvent,
+    text: string,
+    done: { readonly step?: number | undefined; readonly update?: number | undefined } = {},
+  ): void {
+    const step = done.step ?? (this.#rows.last('step') || 0);
+    const update = done.update ?? (this.#updates.last('update') || 0);
+    this.#marks = [...this.#marks, { kind, step, update, time, text }].slice(-MOST_MARKS);
   }
 
   #clear(): void {

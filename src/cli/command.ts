@@ -11,6 +11,7 @@ import { addDoctor } from './commands/doctor.ts';
 import { addEvaluate } from './commands/evaluate.ts';
 import { addExport } from './commands/export.ts';
 import { addModels } from './commands/models.ts';
+import { addRollouts } from './commands/rollouts.ts';
 import { addRunner } from './commands/runner.ts';
 import { addSample } from './commands/sample.ts';
 import { addScore } from './commands/score.ts';
@@ -42,6 +43,7 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitCode>
     .exitOverride();
   const runs = [addEvaluate, addTrain, addControl, addExport];
   for (const add of [...runs, addScore, addCompare, addSample, addModels, addDoctor, addRunner]) add(program, run);
+  addRollouts(program);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

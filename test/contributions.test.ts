@@ -254,7 +254,8 @@ describe('when clauses', () => {
     const { pause, resume, stop, openResults, openRunFolder, runAgain, removeRun } = commands;
     const { openRun, stopAndSave, pauseAndRelease, saveCheckpoint, sampleNow, exportMetrics, exportModel } = commands;
     const { setLearningRate, setEvaluationInterval } = commands;
-    const [over, running, paused, resumable, unreadable, training, trainable, beginning] = rows[views.runs]!;
+    const { setThinkPenalty, setTemperature, setGroupSize, setUpdates, setSteps } = commands;
+    const [over, running, paused, resumable, unreadable, training, trainable, beginning, exploring] = rows[views.runs]!;
     const inline = (row: string | undefined): string[] => menuOf(views.runs, row!, true);
     expect(inline(over)).toEqual([openResults]);
     expect(inline(running)).toEqual([openResults, pause, stop].sort());
@@ -273,6 +274,9 @@ describe('when clauses', () => {
     const verbs = [stop, saveCheckpoint, sampleNow, setLearningRate, setEvaluationInterval];
     const ofTraining = [openRun, openRunFolder, exportMetrics, exportModel];
     expect(more(training)).toEqual([...ofTraining, ...verbs, pauseAndRelease].sort());
+    const ofEStep = [setThinkPenalty, setTemperature, setGroupSize, setUpdates, setSteps];
+    expect(more(exploring)).toEqual([...more(training), ...ofEStep].sort());
+    expect(inline(exploring)).toEqual(inline(training));
     expect(more(trainable)).toEqual([...ofTraining, removeRun].sort());
 
     const { evaluate, evaluateHumanEval, evaluateMbpp, train, getModel, removeModel, getBenchmark, removeBenchmark } =

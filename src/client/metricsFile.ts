@@ -11,6 +11,7 @@ import {
   type RolloutEvent,
   type RunEvent,
   type SampleEvent,
+  type Settings,
   type Verb,
 } from '../runner/events.ts';
 import { runPaths } from '../runner/runFolder.ts';
@@ -129,6 +130,7 @@ export class MetricsFile {
   readonly #updates = new Columns(UPDATE_COLUMNS);
   #marks: Mark[] = [];
   #notes: RunNote[] = [];
+  #settings: Settings = {};
   #device: string | null = null;
   #samples: (SampleEntry & { readonly place: Place })[] = [];
   /** Place of a sample in the list, by what makes it the same. */
@@ -172,6 +174,11 @@ export class MetricsFile {
 
   get marks(): readonly Mark[] {
     return this.#marks;
+  }
+
+  /** What was set by hand and holds now. */
+  get settings(): Settings {
+    return this.#settings;
   }
 
   /** Of all launches. */
@@ -297,6 +304,7 @@ export class MetricsFile {
         return;
       }
       case 'control':
+        this.#settings = { ...this.#settings, ...event.settings };
         this.#mark(event.verb, event, `${event.detail} Asked for by ${event.client}.`, event);
         return;
       case 'launch':
@@ -401,6 +409,7 @@ export class MetricsFile {
     this.#groups = [];
     this.#marks = [];
     this.#notes = [];
+    this.#settings = {};
     this.#device = null;
     this.#samples = [];
     this.#sampleNumbers = new Map();

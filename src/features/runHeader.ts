@@ -25,7 +25,7 @@ export function headerOf(run: FollowedTraining, metrics: MetricsFile): Header {
     left: status === 'running' && pace !== null ? pace * (steps - step) : null,
     device: device ?? '',
     error: state.error,
-    facts: factsOf(run, device),
+    facts: factsOf(run, metrics),
     notes: notes.map(({ level, text }) => ({ level, text })),
     actions: actionsOf(run, metrics),
   };
@@ -70,16 +70,23 @@ function actionsOf(run: FollowedTraining, { rows, updates }: MetricsFile): Actio
 }
 
 /** Names and values, in the order in which they are shown. What is not known yet is left out. */
-function factsOf({ description, folder, state }: FollowedTraining, device: string | null): Header['facts'] {
+function factsOf(run: FollowedTraining, { device, settings }: MetricsFile): Header['facts'] {
+  const { description, folder } = run;
   const { request, identity = {}, host = {}, created } = description;
   const { config, model } = request;
   const { lora, abstractions } = config;
-  const set = { ...abstractions, ...state.settings };
+  const set = { ...abstractions, ...settings };
+  const eStep: [name: string, value: unknown][] = [
+    ['Think penalty', `${set.thinkPenalty} nats`],
+    ['Rollouts', `${set.groupSize} of each of ${abstractions.snippets} snippets, at temperature ${set.temperature}`],
+    ['Round', `${set.eUpdates} updates of q, ${set.mSteps} steps of the model`],
+  ];
   const facts: [name: string, value: unknown][] = [
     ['Config', request.name],
     ['Model', model.spec],
     ['Model hash', identity['model']],
     ['Method', methodWords[config.method]],
+    ...(hasEStep(run) ? eStep : []),
     ['Trained', config.train === 'lora' ? `LoRA, rank ${lora.rank}, alpha ${lora.alpha}` : 'all parameters'],
     ['Data', config.data.map((source) => ('path' in source ? source.path : source.kind)).join(', ')],
     ['Steps', config.steps],
@@ -98,12 +105,6 @@ function factsOf({ description, folder, state }: FollowedTraining, device: strin
     ['Asked for', new Date(created).toLocaleString()],
     ['Folder', folder],
   ];
-  const eStep: [name: string, value: unknown][] = [
-    ['Think penalty', `${set.thinkPenalty} nats`],
-    ['Rollouts', `${set.groupSize} of each of ${abstractions.snippets} snippets, at temperature ${set.temperature}`],
-    ['Round', `${set.eUpdates} updates of q, ${set.mSteps} steps of the model`],
-  ];
-  if (config.method === 'ra3' || config.method === 'brite') facts.splice(5, 0, ...eStep);
   return facts.map(([name, value]) => ({ name, value: str(value) })).filter(({ value }) => value !== '');
 }
 

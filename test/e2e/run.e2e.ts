@@ -361,7 +361,8 @@ describe.skipIf(installed('current').length === 0)('the run panel', () => {
           await part.evaluate((element: { scrollIntoView(): void }) => {
             element.scrollIntoView();
           });
-          await vs.screenshot(`${pictures}/${name}-${theme}.png`);
+          const folder = theme === 'dark' ? pictures : 'artifacts/screenshots';
+          await vs.screenshot(`${folder}/${name}-${theme}.png`);
         }
       }
       await panel.getByText('Stacked', { exact: true }).click();
@@ -370,7 +371,7 @@ describe.skipIf(installed('current').length === 0)('the run panel', () => {
         (count) => count === 2,
       );
       await grid.getByText('over never thinking: return').first().waitFor();
-      await vs.screenshot(`${pictures}/rollouts-stacked-dark.png`);
+      await vs.screenshot(`artifacts/screenshots/rollouts-stacked-dark.png`);
       await assertA11y(panel);
 
       // 10,000 malformed messages: what is shown stays, and works on.
@@ -399,6 +400,15 @@ describe.skipIf(installed('current').length === 0)('the run panel', () => {
         (text) => text !== '',
       );
       expect(csv.trim().split('\n')).toHaveLength(81);
+      await panel.getByRole('button', { name: 'SVG', exact: true }).click();
+      await ui.until(proposed, (path) => path.endsWith('ra3.svg'));
+      await ui.quickInput.getByText('OK', { exact: true }).click();
+      const svg = await ui.until(
+        () => readFile(join(place.workspace, 'ra3.svg'), 'utf8').catch(() => ''),
+        (text) => text.includes('</svg>'),
+      );
+      for (const heading of headings) expect(svg).toContain(heading);
+      expect((await panel.evaluate(readLines, svg)).length).toBeGreaterThan(40); // of both runs, in all charts
 
       await vs.reloadWindow();
       panel = await ui.webview();

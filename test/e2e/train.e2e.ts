@@ -164,7 +164,7 @@ describe.skipIf(installed('current').length === 0)('training', () => {
           await latents.evaluate((element: { scrollIntoView(): void }) => {
             element.scrollIntoView();
           });
-          await vs.screenshot(`${pictures}/form-abstractions-${theme}.png`);
+          await vs.screenshot(`artifacts/screenshots/form-abstractions-${theme}.png`);
         }
         // With another method only what is in the file is left, and by hand it can be taken away.
         await field(form, 'method').locator('vscode-single-select').click();
@@ -173,6 +173,14 @@ describe.skipIf(installed('current').length === 0)('training', () => {
         await field(form, 'abstractions.kl').waitFor({ state: 'detached' });
         expect(await field(form, 'abstractions.thinkPenalty').count()).toBe(1);
         await vs.page.keyboard.press('ControlOrMeta+S');
+
+        // Its keys are explained in the text too.
+        await ui.openFile('latents.midtrain.json');
+        await vs.page
+          .locator('.view-line span', { hasText: /^"thinkPenalty"$/ })
+          .last()
+          .hover();
+        await vs.page.locator('.monaco-hover:visible', { hasText: 'What a thought costs (c), in nats.' }).waitFor();
 
         // The lenses over a config: what it needs, and what its data become.
         await ui.openFile('tiny.midtrain.json');

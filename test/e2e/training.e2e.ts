@@ -181,7 +181,7 @@ describe.skipIf(installed('current').length === 0)('a training at work', () => {
         expect(await ui.quickInput.locator('input.input').first().inputValue()).toBe('0.25');
         await vs.page.keyboard.press('Escape');
         await assertA11y(panel);
-        await vs.screenshot(`${pictures}/training-ra3-dark.png`);
+        await vs.screenshot('artifacts/screenshots/training-ra3-dark.png');
         await ui.pressRowAction(row, 'Stop and Save');
         await row.filter({ hasText: 'stopped' }).waitFor({ timeout: 60_000 });
         expect(await panel.getByRole('button', { name: 'Set Group Size…' }).count()).toBe(0);

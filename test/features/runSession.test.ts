@@ -136,7 +136,14 @@ describe('a run panel', () => {
 
   it('is told the updates of q and groups of rollouts, whose lines it asks for', async () => {
     const begun = explored({ rounds: 1, eUpdates: 10, mSteps: 3, groupSize: 2 });
-    const folder = written('ra3', [launch, ...begun], { method: 'ra3' });
+    const set: EventBody = {
+      type: 'control',
+      verb: 'set',
+      client: 'terminal',
+      detail: 'It is.',
+      settings: { thinkPenalty: 0.2 },
+    };
+    const folder = written('ra3', [launch, set, ...begun], { method: 'ra3' });
     const panel = await opened(folder);
     panel.session.receive({ type: 'ready', overlays: [] });
     await expect.poll(() => panel.curves().updates.count).toBe(10);
@@ -145,7 +152,7 @@ describe('a run panel', () => {
     expect(panel.curves().updates.of('returnNever').at(9)).toBe(Math.fround(eStepOf(10, 10).returnNever));
     const { header } = panel.of('run').at(-1)!;
     expect(header.actions).toEqual(['resume', 'openFolder', 'exportCsv', 'exportEStepCsv', 'exportTensorBoard']);
-    expect(header.facts).toContainEqual({ name: 'Think penalty', value: '0.05 nats' });
+    expect(header.facts).toContainEqual({ name: 'Think penalty', value: '0.2 nats' });
     const groups = panel.of('groups').at(-1)!;
     expect([[...groups.updates], [...groups.snippets], [...groups.sizes]]).toEqual([
       [5, 5, 10, 10],

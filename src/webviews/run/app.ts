@@ -14,7 +14,7 @@ import { onMessage, save, saved, send } from '../host.ts';
 import { appStyles } from './appStyles.ts';
 import './chartGroup.ts';
 import type { ChartGroup, ChartGroupContent } from './chartGroup.ts';
-import { chartsOf, stepCharts, updateCharts, valueAt } from './charts.ts';
+import { chartsOf, stepCharts, updateCharts } from './charts.ts';
 import type { Stretch } from './curveChart.ts';
 import { RunCurves } from './curves.ts';
 import { controlButtons, emptyWords, headerView } from './header.ts';
@@ -37,9 +37,10 @@ import {
 } from './messages.ts';
 import { pngOf, svgOf } from './pictures.ts';
 import './rolloutGroups.ts';
-import { signed } from './rolloutRows.ts';
+import { rolloutWords, signed } from './rolloutRows.ts';
 import './rolloutTable.ts';
-import { amount, bytes, figure, share, span } from './scales.ts';
+import { stepReading, updateReading } from './readings.ts';
+import { amount, span } from './scales.ts';
 
 /** The age of a phase is shown to the second. */
 const CLOCK_MILLISECONDS = 1000;
@@ -324,7 +325,7 @@ export class RunApp extends LitElement {
     if (groups === null || groups.updates.length === 0) return nothing;
     const chosen = this.#chosenGroup;
     const { stacked } = this.#kept;
-    const words = `Update ${groups.updates[chosen]!}, snippet ${groups.snippets[chosen]!}: ${groups.sizes[chosen]!} rollouts, on average ${signed(groups.gains[chosen]!)} nats over never thinking`;
+    const words = `Update ${groups.updates[chosen]!}, snippet ${groups.snippets[chosen]!}: ${rolloutWords(groups, chosen)}, on average ${signed(groups.gains[chosen]!)} nats over never thinking`;
     return html`<section>
       <h2>Rollouts of q</h2>
       <div class="rollouts">
@@ -575,60 +576,6 @@ export class RunApp extends LitElement {
 
 /** Stands at the line where a sample goes on from its prompt. */
 const WRITTEN = '◀ written from here on';
-
-/** What a run told at a place, or last: a sentence. What it has not told is left out. */
-function sentence(
-  parts: readonly (readonly [name: string, value: number, write: (value: number) => string])[],
-): string {
-  return parts
-    .filter(([, value]) => !Number.isNaN(value))
-    .map(([name, value, write]) => `${name} ${write(value)}`.trim())
-    .join(', ');
-}
-
-function stepReading(own: RunCurves['steps'], axis: Axis, cursor: number | null): string {
-  const row = cursor === null ? own.count - 1 : own.nearest(axis, cursor);
-  if (row === null) return '';
-  const value = (name: Parameters<typeof own.of>[0]): number => valueAt(own, name, axis, cursor);
-  const words = sentence([
-    ['Step', own.places('step')[row]!, String],
-    ['', own.places('tokens')[row]!, (count) => `${amount(count)} tokens`],
-    ['', own.places('time')[row]!, span],
-    ['loss', value('loss'), figure],
-    ['smoothed', value('smoothed'), figure],
-    ['held out', value('heldOutLoss'), figure],
-    ['on code', value('codeLoss'), figure],
-    ['on latents', value('latentLoss'), figure],
-    ['pass@1', value('passAt1'), share],
-    ['learning rate', value('learningRate'), figure],
-    ['gradient norm', value('gradientNorm'), figure],
-    ['tokens a second', value('tokensPerSecond'), amount],
-    ['memory', value('memory'), bytes],
-  ]);
-  return `${cursor === null ? 'Last: ' : ''}${words}`;
-}
-
-function updateReading(own: RunCurves['updates'], cursor: number | null): string {
-  const row = cursor === null ? own.count - 1 : own.nearest('update', cursor);
-  if (row === null) return '';
-  const value = (name: Parameters<typeof own.of>[0]): number => valueAt(own, name, 'update', cursor);
-  const words = sentence([
-    ['Update', own.places('update')[row]!, String],
-    ['return with penalties', value('returnWith'), figure],
-    ['without', value('returnWithout'), figure],
-    ['never thinking', value('returnNever'), figure],
-    ['gain', value('gain'), signed],
-    ['held out', value('heldGain'), signed],
-    ['think rate', value('thinkRate'), share],
-    ['tokens a latent', value('latentTokens'), figure],
-    ['format errors', value('formatErrors'), share],
-    ['KL', value('kl'), figure],
-    ['entropy', value('entropy'), figure],
-    ['c', value('thinkPenalty'), figure],
-    ['rollouts a second', value('rolloutsPerSecond'), amount],
-  ]);
-  return `${cursor === null ? 'Last: ' : ''}${words}`;
-}
 
 /** From the first to the last place of any run. */
 function wholeOf(places: readonly Float64Array[]): Stretch {

@@ -7,7 +7,7 @@ import { css, html, LitElement, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import { VirtualRows } from '../virtualRows.ts';
 import type { Groups } from './messages.ts';
-import { signed } from './rolloutRows.ts';
+import { rolloutWords, signed } from './rolloutRows.ts';
 
 const ROW_PIXELS = 24;
 
@@ -96,7 +96,7 @@ export class RolloutGroups extends LitElement {
   }
 
   #row({ index, start }: VirtualItem): TemplateResult {
-    const { updates, snippets, sizes, gains } = this.groups;
+    const { updates, snippets, gains } = this.groups;
     const group = this.#groupAt(index);
     const isSelected = group === this.selected;
     return html`<div
@@ -111,7 +111,9 @@ export class RolloutGroups extends LitElement {
         this.#select(group);
       }}
     >
-      <span class="what">Update ${updates[group]!} · snippet ${snippets[group]!} · ${sizes[group]!} rollouts</span>
+      <span class="what"
+        >Update ${updates[group]!} · snippet ${snippets[group]!} · ${rolloutWords(this.groups, group)}</span
+      >
       <span title="Mean gain over never thinking, in nats">${signed(gains[group]!)}</span>
     </div>`;
   }

@@ -4,7 +4,7 @@
  */
 import { codeLines, type Piece } from '../codeLines.ts';
 import { pythonStretches } from '../python.ts';
-import type { Rollout } from './messages.ts';
+import type { Groups, Rollout } from './messages.ts';
 
 /** A line of code under its latent, in one rollout. */
 export interface RolloutCell {
@@ -107,6 +107,11 @@ function colouredLines(codes: readonly string[], text: string): (readonly (reado
 function indented(latent: string, code: string): string {
   const text = latent.trimEnd().replaceAll(/\r?\n/g, ' ↵ ');
   return /^\s/.test(text) ? text : `${/^[ \t]*/.exec(code)![0]}${text}`;
+}
+
+/** `4 rollouts`: how many were told of a group. */
+export function rolloutWords({ sizes }: Groups, group: number): string {
+  return sizes[group] === 1 ? '1 rollout' : `${sizes[group]!} rollouts`;
 }
 
 /** `0.80`, `−1.25`: two digits, and no minus before a zero. */

@@ -175,7 +175,8 @@ describe.skipIf(installed('current').length === 0)('training', () => {
         await vs.page.keyboard.press('ControlOrMeta+S');
 
         // Its keys are explained in the text too.
-        await ui.openFile('latents.midtrain.json');
+        await form.getByRole('button', { name: 'Open as JSON' }).click();
+        await ui.editor.waitFor();
         await vs.page
           .locator('.view-line span', { hasText: /^"thinkPenalty"$/ })
           .last()

@@ -58,7 +58,8 @@ export const panelStyles = css`
   :host-context(body.vscode-high-contrast) vscode-collapsible,
   :host-context(body.vscode-high-contrast-light) vscode-collapsible {
     --vscode-sideBarSectionHeader-background: transparent;
-    --vscode-sideBarSectionHeader-foreground: var(--vscode-foreground);
+    --vscode-sideBarTitle-foreground: var(--vscode-foreground);
+    --vscode-icon-foreground: var(--vscode-foreground);
   }
   .facts {
     display: grid;

@@ -1,5 +1,5 @@
 /**
- * What comes with the program, in its folder `media`: the starter model and the starter benchmark.
+ * What comes with the program, in its folder `media`: the starter model, that of the study, and the starter benchmark.
  * Knows nothing of how they are used.
  */
 import { existsSync } from 'node:fs';
@@ -11,6 +11,14 @@ export const builtInModel = {
   label: 'Midtrain starter (3 M)',
   licence: 'Apache-2.0',
   path: mediaPath('starter-model'),
+} as const;
+
+/** A shallower one of 1 million, which comments help; made by the same script. */
+export const studyModel = {
+  spec: 'starter:study',
+  label: 'Midtrain study (1 M)',
+  licence: 'Apache-2.0',
+  path: mediaPath('study-model'),
 } as const;
 
 /** 150 held-out problems, written by test/tools/starterModel.mjs. */

@@ -6,7 +6,7 @@ import { open, readdir, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, join, relative, resolve } from 'node:path';
 import { UserError } from '../errors.ts';
-import { builtInModel } from './builtIn.ts';
+import { builtInModel, studyModel } from './builtIn.ts';
 import { cacheFolder } from './cacheFolder.ts';
 import {
   cachedHubModel,
@@ -53,7 +53,7 @@ export interface ResolveOptions extends HubOptions, Pick<WheelOptions, 'python'>
 /** The forms `spec` may have, for help texts and errors. */
 export const modelForms =
   'a GGUF file, a folder with config.json, tokenizer.json and safetensors, ' +
-  `${[builtInModel, ...starters].map(({ spec }) => spec).join(', ')}, or a Hugging Face name OWNER/NAME[@REVISION][:FILE.gguf]`;
+  `${[builtInModel, studyModel, ...starters].map(({ spec }) => spec).join(', ')}, or a Hugging Face name OWNER/NAME[@REVISION][:FILE.gguf]`;
 
 /**
  * Finds the model, and fetches it where `consent` agrees.
@@ -64,9 +64,10 @@ export async function resolveModel(spec: string, options: ResolveOptions = {}): 
   if (spec.trim() === '') throw new UserError(`No model was named. Give ${modelForms}.`);
   if (spec.startsWith('starter:')) {
     if (spec === builtInModel.spec) return resolveBuiltIn();
+    if (spec === studyModel.spec) return resolveBuiltIn(studyModel);
     const file = starters.find((one) => one.spec === spec);
     if (file !== undefined) return resolveStarter(file, home, options);
-    const known = [builtInModel, ...starters].map((one) => one.spec);
+    const known = [builtInModel, studyModel, ...starters].map((one) => one.spec);
     throw new UserError(`There is no ${spec}. There are: ${known.join(', ')}.`);
   }
   const asked = spec.startsWith('hub:') ? spec.slice('hub:'.length) : null;
@@ -147,9 +148,13 @@ function total(files: readonly { readonly bytes: number }[]): number {
   return files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** The model that comes with the program. */
-export async function resolveBuiltIn(): Promise<ResolvedModel> {
-  const { spec, label, licence, path } = builtInModel;
+/** A model that comes with the program. */
+export async function resolveBuiltIn({
+  spec,
+  label,
+  licence,
+  path,
+}: typeof builtInModel | typeof studyModel = builtInModel): Promise<ResolvedModel> {
   return { ...(await fromFolder(spec, path, null)), label, licence };
 }
 

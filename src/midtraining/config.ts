@@ -9,6 +9,7 @@ import { LINEAR_LAYERS } from '../engine/training/method.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { BENCHMARKS } from '../evaluation/benchmarks/index.ts';
 import type { BenchmarkId } from '../evaluation/types.ts';
+import { STARTER_COMMENTS } from './starter/functions.ts';
 
 const whole = (least: number) => v.pipe(v.number(), v.safeInteger(), v.minValue(least));
 const positive = v.pipe(v.number(), v.gtValue(0), v.finite());
@@ -36,6 +37,13 @@ const Sources = {
     kind: about(v.literal('starter'), 'Generated functions; needs no files.'),
     functions: v.optional(about(whole(1), 'How many functions.'), 5000),
     seed: v.optional(about(whole(0), 'Other functions for another number.'), 0),
+    comments: v.optional(
+      about(
+        v.picklist(STARTER_COMMENTS),
+        'Which lines have one. `some`: a third of them. `none`. `steps`: the first line of each step, in the words of the docstring. `someSteps`: two in five of these.',
+      ),
+      'some',
+    ),
   }),
 } as const;
 const Source = v.variant(

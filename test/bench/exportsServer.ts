@@ -3,7 +3,7 @@
  * what the peers are to find. Arguments: folder, model, steps.
  *
  *     expected.json    the exports, and of each text its tokens; of the first tokens `logits`: [tokens, vocabulary]
- *     logits.bin       float32
+ *     logits.bin       float32; FORMAT.bin the same from our reading of a GGUF
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,7 +30,15 @@ const tokenizer = createTokenizer(source.tokenizer);
 // A high rate, so that a wrong merge would show.
 const config = parseTrainingConfig(
   JSON.stringify({
-    ...{ model, data: [{ kind: 'starter', functions: 40 }], steps: Number(steps), warmup: 0, learningRate: 0.01 },
+    ...{
+      model,
+      train: 'lora',
+      lora: { base: 'fp32' },
+      data: [{ kind: 'starter', functions: 40 }],
+      steps: Number(steps),
+      warmup: 0,
+      learningRate: 0.01,
+    },
     ...{ context: Math.min(256, source.config.contextLength), batchTokens: 256, evaluationInterval: 0, threads: 1 },
   }),
   'exports.mjs',
@@ -45,16 +53,22 @@ for (const format of FORMATS) exports[format] = (await exportRun(run, { format, 
 // What peft puts the adapter onto: our base is a GGUF, or has other files beside it.
 const base = (await exportRun(run, { format: 'hf', checkpoint: 'base', ...ask })).path;
 
-// Our own reading of the float32 export is the merge itself, to the bit (test/runner/exportRun.test.ts).
-const trained = await openModel(exports['hf']!);
-const decoder = await HostDecoder.create(trained.config, trained.weights, {
-  ...{ precision: 'fp32', places: 1, threads: 1, contextLength: 256 },
-});
 const ids = TEXTS.map((text) => tokenizer.encode(text, { addSpecialTokens: false, parseSpecial: false }));
 const scored = ids[0]!.slice(0, 48);
-const rows: Uint8Array[] = [];
-await decoder.score([...scored, 0], 0, (_, logits) => rows.push(new Uint8Array(Float32Array.from(logits).buffer)));
-writeFileSync(join(folder, 'logits.bin'), Buffer.concat(rows));
+// Our own reading of the float32 export is the merge itself, to the bit (test/runner/exportRun.test.ts).
+await writeLogits(exports['hf']!, 'logits.bin');
+// Weights that are rounded in the file, computed with in float32.
+for (const format of ['gguf-f16', 'gguf-q8_0']) await writeLogits(exports[format]!, `${format}.bin`);
 writeFileSync(join(folder, 'expected.json'), JSON.stringify({ exports, base, texts: TEXTS, ids, scored }));
-await decoder.close();
-await trained.close();
+
+async function writeLogits(path: string, name: string): Promise<void> {
+  const trained = await openModel(path);
+  const decoder = await HostDecoder.create(trained.config, trained.weights, {
+    ...{ precision: 'fp32', places: 1, threads: 1, contextLength: 256 },
+  });
+  const rows: Uint8Array[] = [];
+  await decoder.score([...scored, 0], 0, (_, logits) => rows.push(new Uint8Array(Float32Array.from(logits).buffer)));
+  writeFileSync(join(folder, name), Buffer.concat(rows));
+  await decoder.close();
+  await trained.close();
+}

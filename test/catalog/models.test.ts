@@ -64,7 +64,7 @@ describe('resolveModel', () => {
 
   it.each([
     ['', /No model was named/],
-    ['starter:nope', /There is no starter:nope\. There are: starter:midtrain, starter:smollm2/],
+    ['starter:nope', /There is no starter:nope\. There are: starter:midtrain, starter:study, starter:smollm2/],
     ['hub:nope', /not of the form hub:OWNER\/NAME/],
     ['./no/where', /No model at .*Give a GGUF file, a folder with/],
     ['some/model.gguf', /No model at/],

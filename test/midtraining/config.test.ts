@@ -25,7 +25,7 @@ describe('a run config', () => {
       method: 'ntp',
       train: 'full',
       lora: { rank: 16, alpha: 32 },
-      data: [{ kind: 'starter', functions: 5000, seed: 0 }],
+      data: [{ kind: 'starter', functions: 5000, seed: 0, comments: 'some' }],
       learningRate: null,
       keep: 2,
     });
@@ -39,7 +39,7 @@ describe('a run config', () => {
     expect(config.data).toEqual([
       { kind: 'folder', path: join(home, 'code') },
       { kind: 'workspace', path: home },
-      { kind: 'starter', functions: 5000, seed: 0 },
+      { kind: 'starter', functions: 5000, seed: 0, comments: 'some' },
     ]);
     await expect(readTrainingConfig(join(home, 'none.midtrain.json'))).rejects.toThrow(
       /cannot be read.*Check the path/,

@@ -70,7 +70,9 @@ function problemOf(
 ): Problem {
   const name = functions.functionName(composition);
   const argument = { numbers: 'numbers', text: 'text', words: 'words', number: 'number' }[composition[0]!.step.from];
-  const docstring = functions.docstring(functions.describe(random, composition), [{ name, ...example! }]);
+  const docstring = functions.docstring(functions.describe(random, functions.phrases(random, composition)), [
+    { name, ...example! },
+  ]);
   return {
     taskId: `Starter/${number}`,
     benchmark: 'starter',

@@ -12,24 +12,42 @@ import * as functions from './functions.ts';
 const WITH_EXAMPLE = 0.6;
 
 /** @param seed other functions for another; function number n does not depend on how many there are */
-export async function* starterCorpus(count: number, seed = 0): AsyncGenerator<SourceDocument> {
+export async function* starterCorpus(
+  count: number,
+  seed = 0,
+  comments: functions.StarterComments = 'some',
+): AsyncGenerator<SourceDocument> {
   const benchmark = new Decontaminator(starterProblems());
   for (let number = 0; number < count; number++) {
     await Promise.resolve(); // whoever reads may turn to other work
-    const text = starterFunction(seed, number, benchmark);
+    const text = starterFunction(seed, number, comments, benchmark);
     yield { name: `starter/${number}.py`, splitKey: `${number}`, text };
   }
 }
 
-function starterFunction(seed: number, number: number, benchmark: Decontaminator): string {
+function starterFunction(
+  seed: number,
+  number: number,
+  comments: functions.StarterComments,
+  benchmark: Decontaminator,
+): string {
   const random = seededRandom(mixSeed('starter corpus', seed, number));
   for (;;) {
     const composition = functions.drawComposition(random);
     if (isHeldOutComposition(composition)) continue;
     const { head, name, body } = functions.write(random, composition);
     const examples = random.uniform() < WITH_EXAMPLE ? exampleOf(random, name, composition) : [];
-    const docstring = functions.docstring(functions.describe(random, composition), examples);
-    const text = `${[head, ...docstring, ...body].join('\n')}\n`;
+    const phrases = functions.phrases(random, composition);
+    const docstring = functions.docstring(functions.describe(random, phrases), examples);
+    // Of its own, so that the functions do not depend on the comments.
+    const lot = seededRandom(mixSeed('starter comments', seed, number));
+    const lines = functions.withComments(body, ({ note, begins, isCommented }) => {
+      if (comments === 'none') return null;
+      if (comments === 'some') return isCommented ? note : null;
+      if (begins === null) return null;
+      return comments === 'steps' || lot.uniform() <= functions.COMMENTED_STEPS ? phrases[begins]! : null;
+    });
+    const text = `${[head, ...docstring, ...lines].join('\n')}\n`;
     if (benchmark.find(text).length === 0) return text;
   }
 }

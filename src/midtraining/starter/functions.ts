@@ -1,6 +1,6 @@
 /**
  * Small Python functions of several steps, drawn at random: which steps, how they are said in a docstring, how each is
- * written, and comments above about a third of the lines. The same random numbers give the same function.
+ * written, and comments above some of the lines. The same random numbers give the same function.
  * Knows nothing of which functions are held out.
  */
 import type { Random } from '../../engine/random.ts';
@@ -85,8 +85,8 @@ export function functionName(composition: Composition): string {
   return parts.join('_');
 }
 
-/** `Keep only the even numbers, square each number and return the sum.`, said in one of several ways. */
-export function describe(random: Random, composition: Composition): string {
+/** What is ordered, a phrase a step: `keep only the even numbers`, `square each number`, `return the sum`; one more may end it. */
+export function phrases(random: Random, composition: Composition): string[] {
   const said = composition.map(({ step, k }, at) => {
     const isLast = at === composition.length - 1;
     const noun = isLast && step.nouns.length > 0 && random.below(4) > 0 ? pick(random, step.nouns) : undefined;
@@ -95,6 +95,12 @@ export function describe(random: Random, composition: Composition): string {
   if (!said.at(-1)!.startsWith('return ')) {
     said.push(pick(random, ['return the result', 'return it', 'give back the result']));
   }
+  return said;
+}
+
+/** `Keep only the even numbers, square each number and return the sum.`, put in one of several ways. */
+export function describe(random: Random, phrases: readonly string[]): string {
+  const said = [...phrases];
   const last = said.pop()!;
   switch (random.below(4)) {
     case 0:
@@ -151,7 +157,17 @@ const ITEMS: Readonly<Record<StepType, readonly string[]>> = {
 };
 const INDICES = ['i', 'index', 'j', 'pos'];
 
-/** Share of the lines with a comment above. */
+/** Which lines have a comment. The functions are the same with all of them. */
+export type StarterComments = (typeof STARTER_COMMENTS)[number];
+/**
+ * `some`: a third of the lines, with what the line does, or with little. `none`. `steps`: the first line of each step, with
+ * the words of the docstring. `someSteps`: two in five of these.
+ */
+export const STARTER_COMMENTS = ['some', 'none', 'steps', 'someSteps'] as const;
+/** Share of the steps with a comment, in `someSteps`. */
+export const COMMENTED_STEPS = 0.4;
+
+/** Share of the lines with a comment, in `some`. */
 const COMMENTED = 1 / 3;
 
 /** A function as it stands in the corpus, without its docstring's examples. */
@@ -159,8 +175,18 @@ export interface WrittenFunction {
   /** `def name(argument):` */
   readonly head: string;
   readonly name: string;
-  /** Lines of the body, indented, comments among them. */
-  readonly body: readonly string[];
+  readonly body: readonly WrittenLine[];
+}
+
+export interface WrittenLine {
+  /** Indented. */
+  readonly text: string;
+  /** What a comment above it says. */
+  readonly note: string;
+  /** The step that begins here; null where one goes on, and of a last `return`. */
+  readonly begins: number | null;
+  /** True of those drawn to have a comment. */
+  readonly isCommented: boolean;
 }
 
 /** Writes the function in one of many ways. */
@@ -170,7 +196,7 @@ export function write(random: Random, composition: Composition): WrittenFunction
   const name = functionName(composition);
   const used = new Set([argument]);
   let current = argument;
-  const lines: Line[] = [];
+  const lines: Omit<WrittenLine, 'isCommented'>[] = [];
   composition.forEach(({ step, k }, at) => {
     const isLast = at === composition.length - 1;
     const item = pick(
@@ -189,7 +215,7 @@ export function write(random: Random, composition: Composition): WrittenFunction
     const way = random.below(step.expressions.length + step.statements.length);
     const expression = step.expressions[way];
     if (expression !== undefined && isLast && random.below(2) === 0) {
-      lines.push({ text: `return ${fill(expression, '')}`, note });
+      lines.push({ text: `return ${fill(expression, '')}`, note, begins: at });
       current = '';
       return;
     }
@@ -203,25 +229,29 @@ export function write(random: Random, composition: Composition): WrittenFunction
     used.add(out);
     const statements =
       expression === undefined ? step.statements[way - step.expressions.length]! : `*{out} = ${expression}`;
-    for (const line of fill(statements, out).split('\n')) {
+    for (const [row, line] of fill(statements, out).split('\n').entries()) {
       const isKey = line.trimStart().startsWith('*');
-      lines.push({ text: line.replace('*', isKey ? '' : '*'), note: isKey ? note : noteOf(random, line) });
+      const begins = row === 0 ? at : null;
+      lines.push({ text: line.replace('*', isKey ? '' : '*'), note: isKey ? note : noteOf(random, line), begins });
     }
     current = out;
   });
-  if (current !== '') lines.push({ text: `return ${current}`, note: noteOf(random, 'return') });
+  if (current !== '') lines.push({ text: `return ${current}`, note: noteOf(random, 'return'), begins: null });
 
-  const body = lines.flatMap(({ text, note }) => {
-    const indent = `    ${/^ */.exec(text)![0]}`;
-    return random.uniform() < COMMENTED ? [`${indent}# ${note}`, `    ${text}`] : [`    ${text}`];
-  });
+  const body = lines.map((line) => ({
+    ...line,
+    text: `    ${line.text}`,
+    isCommented: random.uniform() < COMMENTED,
+  }));
   return { head: `def ${name}(${argument}):`, name, body };
 }
 
-interface Line {
-  readonly text: string;
-  /** What a comment above it says. */
-  readonly note: string;
+/** The lines with a comment above each that has one. @param commentOf null: none */
+export function withComments(body: readonly WrittenLine[], commentOf: (line: WrittenLine) => string | null): string[] {
+  return body.flatMap((line) => {
+    const comment = commentOf(line);
+    return comment === null ? [line.text] : [`${/^ */.exec(line.text)![0]}# ${comment}`, line.text];
+  });
 }
 
 /** Comments on lines that only serve a step. */
@@ -235,11 +265,14 @@ const NOTES: readonly (readonly [RegExp, readonly string[]])[] = [
   [/^\s*if /, ['check it first', 'only then']],
 ];
 
+const OTHER_NOTES = ['prepare the next line', 'needed below', 'keep it for later'];
+
 function noteOf(random: Random, line: string): string {
-  const notes = NOTES.find(([form]) => form.test(line))?.[1] ?? [
-    'prepare the next line',
-    'needed below',
-    'keep it for later',
-  ];
+  const notes = NOTES.find(([form]) => form.test(line))?.[1] ?? OTHER_NOTES;
   return pick(random, notes);
+}
+
+/** True of what is said of helper lines alone. */
+export function isNote(text: string): boolean {
+  return NOTES.some(([, notes]) => notes.includes(text)) || OTHER_NOTES.includes(text);
 }

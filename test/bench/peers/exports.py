@@ -33,10 +33,20 @@ def main() -> None:
     torch.set_num_threads(1)
     task = json.loads((folder / "expected.json").read_text())
     exports, scored = task["exports"], task["scored"]
-    expected = np.fromfile(folder / "logits.bin", dtype="<f4").reshape(len(scored), -1)
+
+    def logits_of(name: str) -> np.ndarray:
+        return np.fromfile(folder / name, dtype="<f4").reshape(len(scored), -1)
+
+    trained = logits_of("logits.bin")
     rows: list[dict[str, Any]] = []
 
-    def compare(by: str, form: str, logits: np.ndarray, encode: Callable[[str], list[int]] | None) -> None:
+    def compare(
+        by: str,
+        form: str,
+        logits: np.ndarray,
+        encode: Callable[[str], list[int]] | None,
+        expected: np.ndarray = trained,
+    ) -> None:
         difference = logits - expected
         tokens = None if encode is None else [encode(text) for text in task["texts"]] == task["ids"]
         rows.append(
@@ -70,12 +80,15 @@ def main() -> None:
             exports[form], n_ctx=256, n_threads=1, logits_all=True, verbose=False, type_k=0, type_v=0, n_gpu_layers=0
         )
         model.eval(scored)
+        logits = np.array(model.scores[: len(scored)])
         compare(
             "llama.cpp",
             form,
-            np.array(model.scores[: len(scored)]),
+            logits,
             lambda text, model=model: model.tokenize(text.encode(), add_bos=False, special=False),
         )
+        # Weights as they are rounded in the file: what is left is the arithmetic.
+        compare("it, our read", form, logits, None, logits_of(f"{form}.bin"))
         model.close()
     (folder / "loaded.json").write_text(json.dumps(rows))
 

@@ -1,9 +1,9 @@
-/** The starter model as it comes with the program: any text goes through its tokenizer, and it solves some problems. */
-import { existsSync } from 'node:fs';
+/** The models that come with the program: any text goes through their tokenizer, and they solve some problems. */
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { builtInBenchmark, builtInModel } from '../../../src/catalog/builtIn.ts';
+import { builtInBenchmark, builtInModel, studyModel } from '../../../src/catalog/builtIn.ts';
 import { findPythons } from '../../../src/catalog/python.ts';
 import { createTokenizer, type Tokenizer } from '../../../src/engine/text/tokenizer.ts';
 import { openModel } from '../../../src/engine/weights/open.ts';
@@ -57,6 +57,13 @@ describe("the starter model's tokenizer", () => {
     await source.close();
   });
 
+  it("is the study model's too", () => {
+    const [own, other] = [builtInModel, studyModel].map(({ path }) =>
+      readFileSync(join(path, 'tokenizer.json'), 'utf8'),
+    );
+    expect(other).toBe(own);
+  });
+
   it('ends a text where its counts end', () => {
     // Nothing comes twice but "ab": one merge, whatever size is asked for.
     const { model } = trainTokenizer(['ab', 'ab cd'], 300) as { model: { merges: string[][]; vocab: object } };
@@ -65,9 +72,8 @@ describe("the starter model's tokenizer", () => {
   });
 });
 
-describe('the starter model', () => {
-  it.skipIf(!hasPython || !existsSync(builtInModel.path))('solves some of its problems, and leaves room', async () => {
-    const { spec, label, path } = builtInModel;
+describe.each([builtInModel, studyModel])('$label', ({ spec, label, path }) => {
+  it.skipIf(!hasPython || !existsSync(path))('solves some of its problems, and leaves room', async () => {
     const folder = await createRun(
       process.env['MIDTRAIN_RUNS']!,
       smallRequest(builtInBenchmark, {

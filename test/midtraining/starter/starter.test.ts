@@ -8,6 +8,8 @@ import { loadBenchmark } from '../../../src/evaluation/benchmarks/index.ts';
 import { replaceJsonLines } from '../../../src/evaluation/jsonl.ts';
 import { CorpusReader } from '../../../src/midtraining/data/corpus.ts';
 import { Decontaminator } from '../../../src/midtraining/data/decontamination.ts';
+import { pythonParser } from '../../../src/midtraining/data/pythonGrammar.ts';
+import { parseLatents } from '../../../src/midtraining/abstractions/latents.ts';
 import { readSources } from '../../../src/midtraining/data/sources/source.ts';
 import { isHeldOutComposition, starterProblems, toRow } from '../../../src/midtraining/starter/benchmark.ts';
 import { starterCorpus } from '../../../src/midtraining/starter/corpus.ts';
@@ -19,12 +21,17 @@ let folder: string;
 let functions: string[];
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'midtrain-starter-'));
-  functions = [];
-  for await (const { text } of starterCorpus(2000, 5)) functions.push(text);
+  functions = await texts(2000, 5);
 });
 afterAll(() => {
   rmSync(folder, { recursive: true });
 });
+
+async function texts(...asked: Parameters<typeof starterCorpus>): Promise<string[]> {
+  const all: string[] = [];
+  for await (const { text } of starterCorpus(...asked)) all.push(text);
+  return all;
+}
 
 const hasPython = spawnSync('python3', ['--version']).status === 0;
 if (!hasPython) console.warn('skipped: no python3, which would run the starter problems and functions');
@@ -74,13 +81,8 @@ print(len(data))`;
 
 describe('the starter corpus', () => {
   it('is the same for the same seed, however many functions are asked for, and another for another', async () => {
-    const first = async (count: number, seed: number): Promise<string[]> => {
-      const texts = [];
-      for await (const { text } of starterCorpus(count, seed)) texts.push(text);
-      return texts;
-    };
-    expect(await first(20, 5)).toEqual(functions.slice(0, 20));
-    expect(await first(20, 6)).not.toEqual(functions.slice(0, 20));
+    expect(await texts(20, 5)).toEqual(functions.slice(0, 20));
+    expect(await texts(20, 6)).not.toEqual(functions.slice(0, 20));
     expect(new Set(functions).size).toBeGreaterThan(1900);
   });
 
@@ -137,6 +139,34 @@ print(failed, examples)`;
       }
     }
     expect(comments / lines).toBeCloseTo(1 / 3, 1);
+  });
+
+  it('has the same functions with other comments, or with none', async () => {
+    const parser = await pythonParser();
+    const bare = await texts(300, 5, 'none');
+    const perStep: number[] = [];
+    const counts = { steps: 0, someSteps: 0 };
+    for (const comments of ['some', 'steps', 'someSteps'] as const) {
+      for (const [number, text] of (await texts(300, 5, comments)).entries()) {
+        const { code, latents } = parseLatents(parser, text);
+        expect(code).toBe(bare[number]);
+        if (comments === 'some') continue;
+        const said = latents.filter((latent) => latent !== null);
+        counts[comments] += said.length;
+        if (comments === 'steps') perStep.push(said.length);
+        const docstring = text.split('"""')[1]!.toLowerCase();
+        let from = 0; // in the order in which the docstring has them
+        for (const latent of said) {
+          from = docstring.indexOf(latent.replace(/^# /, '').toLowerCase(), from);
+          expect(from, text).toBeGreaterThanOrEqual(0);
+        }
+      }
+    }
+    expect(bare.join('')).not.toContain('#');
+    expect(Math.min(...perStep)).toBe(2);
+    expect(Math.max(...perStep)).toBe(4);
+    expect(counts.someSteps / counts.steps).toBeCloseTo(0.4, 1);
+    parser.delete();
   });
 
   it('uses every step', () => {

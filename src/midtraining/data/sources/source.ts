@@ -2,6 +2,7 @@
  * The kinds of data there are, and how each is read. Adding one is a line here and a file beside this one.
  */
 import { starterCorpus } from '../../starter/corpus.ts';
+import type { StarterComments } from '../../starter/functions.ts';
 import type { DropLog, SourceDocument } from '../document.ts';
 import { readFolder } from './folder.ts';
 import { readJsonl } from './jsonl.ts';
@@ -13,7 +14,12 @@ export type Source =
   | { readonly kind: 'jsonl'; readonly path: string }
   | { readonly kind: 'workspace'; readonly path: string }
   /** Generated: needs no files. Its functions are much alike: to be read with `nearDuplicateThreshold: null`. */
-  | { readonly kind: 'starter'; readonly functions: number; readonly seed: number };
+  | {
+      readonly kind: 'starter';
+      readonly functions: number;
+      readonly seed: number;
+      readonly comments?: StarterComments;
+    };
 
 /**
  * The documents of several sources, one after another, one at a time in memory. What cannot be used is told to `drops`.
@@ -32,6 +38,6 @@ function readSource(source: Source, drops: DropLog): AsyncGenerator<SourceDocume
     case 'workspace':
       return readWorkspace(source.path, drops);
     case 'starter':
-      return starterCorpus(source.functions, source.seed);
+      return starterCorpus(source.functions, source.seed, source.comments);
   }
 }

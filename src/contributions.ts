@@ -22,6 +22,11 @@ export const commands = {
   sampleNow: 'midtrain.sampleNow',
   setLearningRate: 'midtrain.setLearningRate',
   setEvaluationInterval: 'midtrain.setEvaluationInterval',
+  setThinkPenalty: 'midtrain.setThinkPenalty',
+  setTemperature: 'midtrain.setTemperature',
+  setGroupSize: 'midtrain.setGroupSize',
+  setUpdates: 'midtrain.setUpdates',
+  setSteps: 'midtrain.setSteps',
   exportMetrics: 'midtrain.exportMetrics',
   openRunFolder: 'midtrain.openRunFolder',
   exportModel: 'midtrain.exportModel',
@@ -74,6 +79,8 @@ export const contextKeys = {
   loaded: 'midtrain.loaded',
   /** The active editor shows abstractions. */
   abstractionsShown: 'midtrain.abstractionsShown',
+  /** A training with an E-step is at work. */
+  exploring: 'midtrain.exploring',
 } as const;
 
 /** `viewItem` of the trees' rows. A run's row has several, joined by spaces. */
@@ -83,6 +90,8 @@ export const items = {
   live: 'live',
   running: 'running',
   paused: 'paused',
+  /** At work, with an E-step. */
+  exploring: 'exploring',
   resumable: 'resumable',
   unreadable: 'unreadable',
   model: 'model',

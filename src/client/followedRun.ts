@@ -28,6 +28,11 @@ export function isEvaluation<Run extends FollowedRun>(run: Run): run is Run & Fo
   return run.description.kind === 'evaluation';
 }
 
+/** Whether latents are sought in it: it has an E-step. */
+export function hasEStep(run: FollowedRun): boolean {
+  return isTraining(run) && ['ra3', 'brite'].includes(run.description.request.config.method);
+}
+
 export function isTraining<Run extends FollowedRun>(run: Run): run is Run & FollowedTraining {
   return run.description.kind === 'training';
 }

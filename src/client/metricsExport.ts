@@ -1,14 +1,19 @@
 /**
- * A training run's curves in other programs' formats: CSV with a row a step, and TensorBoard's event file.
- * Knows nothing of VS Code, or of where they are written.
+ * A training run's curves in other programs' formats: CSV with a row a step of the model or an update of q, and TensorBoard's
+ * event file with both. Knows nothing of VS Code, or of where they are written.
  */
-import { type Column, COLUMNS, MetricsFile } from './metricsFile.ts';
+import type { Rows } from './columns.ts';
+import { type Column, MetricsFile, UPDATE_COLUMNS, type UpdateColumn } from './metricsFile.ts';
 import { firstRecord, recordOf } from './tfevents.ts';
 
 /** TensorBoard's names of the curves. */
-const tags: readonly (readonly [tag: string, of: (value: (name: Column) => number) => number])[] = [
+type Tags<Name> = readonly (readonly [tag: string, of: (value: (name: Name) => number) => number])[];
+
+const tags: Tags<Column> = [
   ['loss/train', (value) => value('loss')],
   ['loss/heldOut', (value) => value('heldOutLoss')],
+  ['loss/code', (value) => value('codeLoss')],
+  ['loss/latents', (value) => value('latentLoss')],
   ['evaluation/passAt1', (value) => value('passed') / value('problems')],
   ['optimizer/learningRate', (value) => value('learningRate')],
   ['optimizer/gradientNorm', (value) => value('gradientNorm')],
@@ -16,34 +21,45 @@ const tags: readonly (readonly [tag: string, of: (value: (name: Column) => numbe
   ['system/memory', (value) => value('memory')],
 ];
 
-/** A header and a row a step; what was not told is empty, numbers are as exact as they were told. Times are ISO 8601. */
-export function toCsv(metrics: MetricsFile): Uint8Array {
-  const columns = COLUMNS.map((name) => [name, metrics.column(name)] as const);
-  const lines = [COLUMNS.join(',')];
-  for (let row = 0; row < metrics.count; row += 1) {
+/** All but the columns that say where a row is. */
+const updateTags: Tags<UpdateColumn> = UPDATE_COLUMNS.slice(3).map((name) => [`eStep/${name}`, (value) => value(name)]);
+
+/** A header and a line a row; what was not told is empty, numbers are as exact as they were told. Times are ISO 8601. */
+export function toCsv(rows: Rows<string>): Uint8Array {
+  const columns = rows.names.map((name) => [name, rows.column(name)] as const);
+  const lines = [rows.names.join(',')];
+  for (let row = 0; row < rows.count; row += 1) {
     lines.push(columns.map(([name, values]) => cell(name, values[row]!)).join(','));
   }
   return new TextEncoder().encode(`${lines.join('\n')}\n`);
 }
 
-function cell(name: Column, value: number): string {
+function cell(name: string, value: number): string {
   if (Number.isNaN(value)) return '';
   return name === 'time' ? new Date(value).toISOString() : String(value);
 }
 
-/** Bytes of an event file (`*tfevents*`) with a record for each step. */
-export function toTensorBoard(metrics: MetricsFile): Uint8Array {
-  const columns = Object.fromEntries(COLUMNS.map((name) => [name, metrics.column(name)])) as Record<
-    Column,
-    Float64Array
-  >;
-  const records = [firstRecord(metrics.count === 0 ? 0 : metrics.column('time')[0]! / 1000)];
-  for (let row = 0; row < metrics.count; row += 1) {
-    const value = (name: Column): number => columns[name][row]!;
-    const scalars = tags.map(([tag, of]) => ({ tag, value: of(value) })).filter((one) => !Number.isNaN(one.value));
-    records.push(recordOf({ time: value('time') / 1000, step: value('step'), scalars }));
+/** Bytes of an event file (`*tfevents*`) with a record for each step of the model, and behind them for each update of q. */
+export function toTensorBoard({ rows, updates }: Pick<MetricsFile, 'rows' | 'updates'>): Uint8Array {
+  const begun = [rows.at('time', 0), updates.at('time', 0)].filter((time) => !Number.isNaN(time));
+  return Buffer.concat([
+    firstRecord(begun.length === 0 ? 0 : Math.min(...begun) / 1000),
+    ...recordsOf(rows, 'step', tags),
+    ...recordsOf(updates, 'update', updateTags),
+  ]);
+}
+
+function* recordsOf<Name extends string>(
+  rows: Rows<Name | 'time'>,
+  key: Name,
+  named: Tags<Name>,
+): Generator<Uint8Array> {
+  for (let row = 0; row < rows.count; row += 1) {
+    const scalars = named
+      .map(([tag, of]) => ({ tag, value: of((name) => rows.at(name, row)) }))
+      .filter(({ value }) => !Number.isNaN(value));
+    yield recordOf({ time: rows.at('time', row) / 1000, step: rows.at(key, row), scalars });
   }
-  return Buffer.concat(records);
 }
 
 /** The curves of the run in this folder, as they stand now. @throws the system's error when they cannot be read */

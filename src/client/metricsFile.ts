@@ -1,12 +1,22 @@
 /**
- * The curves of a training run as they grow: reads `events.jsonl` on from where it last ended, and keeps what each step told
- * in columns, so that a million steps take some hundred megabytes; beside them the marks (what was done to the run, and
- * when), notes, and where each sample of the live weights stands. A step that comes again was done again after a kill: the later one
+ * The curves of a training run as they grow: reads `events.jsonl` on from where it last ended, and keeps in columns what each
+ * step of the model told, and each update of q; beside them the marks (what was done to the run, and when), notes, and where
+ * each sample of the live weights and each rollout of q stands. What comes again was done again after a kill: the later one
  * holds, and what followed the earlier one is void. Knows nothing of VS Code, or of how curves are drawn.
  */
-import { parseEvent, type RunEvent, type SampleEvent, type Verb } from '../runner/events.ts';
+import {
+  type EStepEvent,
+  type MetricEvent,
+  parseEvent,
+  type RolloutEvent,
+  type RunEvent,
+  type SampleEvent,
+  type Settings,
+  type Verb,
+} from '../runner/events.ts';
 import { runPaths } from '../runner/runFolder.ts';
 import type { RunNote } from '../runner/state.ts';
+import { Columns, type Rows } from './columns.ts';
 import { GrowingLines, type PlacedLine, readPlaced } from './growingLines.ts';
 import { oneAtATime } from './oneAtATime.ts';
 
@@ -28,14 +38,52 @@ export const COLUMNS = [
   'memory',
   'passed',
   'problems',
+  'codeLoss',
+  'latentLoss',
 ] as const;
 export type Column = (typeof COLUMNS)[number];
+
+/**
+ * What is kept of an update of q, as its event has it (runner/events.ts); NaN where it was not told. `step` are the steps of
+ * the model by then; `held…` is of the held-out snippets.
+ */
+export const UPDATE_COLUMNS = [
+  'update',
+  'time',
+  'worked',
+  'step',
+  'round',
+  'returnWithout',
+  'returnWith',
+  'returnNever',
+  'penalty',
+  'thinkPenalty',
+  'thinkRate',
+  'formatErrors',
+  'groupsWithoutSpread',
+  'clipped',
+  'latentTokens',
+  'distinctLatents',
+  'kl',
+  'entropy',
+  'staleness',
+  'rollouts',
+  'rolloutsPerSecond',
+  'learningRate',
+  'gradientNorm',
+  'heldReturnWithout',
+  'heldReturnWith',
+  'heldReturnNever',
+  'heldThinkRate',
+] as const;
+export type UpdateColumn = (typeof UPDATE_COLUMNS)[number];
 
 /** Something that was done to the run, or happened to it. `resumed`: another launch went on with it. */
 export interface Mark {
   readonly kind: Verb | 'resumed' | 'failed';
-  /** Steps done by then. */
+  /** Steps of the model, and updates of q, done by then. */
   readonly step: number;
+  readonly update: number;
   /** Milliseconds since 1970. */
   readonly time: number;
   /** A sentence for a person. */
@@ -49,6 +97,16 @@ export interface SampleEntry {
   readonly verdict: string | null;
 }
 
+type Place = Omit<PlacedLine, 'bytes'>;
+
+/** Rollouts of one snippet for one update, those that were told. */
+export interface RolloutGroup {
+  readonly update: number;
+  readonly snippet: number;
+  /** In the order of their numbers in the group, without their lines. */
+  readonly rollouts: readonly { readonly index: number; readonly gain: number; readonly place: Place }[];
+}
+
 export interface MetricsState {
   /** Bytes read, of how many. */
   readonly read: number;
@@ -57,8 +115,8 @@ export interface MetricsState {
   readonly broken: number;
 }
 
-/** Called with the first row that is new or has changed; all behind it are new too. 0: all of them. */
-export type MetricsListener = (from: number) => void;
+/** Called with the first step's and the first update's row that is new or has changed; all behind it are new too. 0: all. */
+export type MetricsListener = (from: number, fromUpdate: number) => void;
 
 /** Steps over which the pace is taken. */
 const PACE_STEPS = 100;
@@ -68,14 +126,19 @@ const MOST_NOTES = 200;
 
 export class MetricsFile {
   readonly #lines: GrowingLines;
-  #columns = columnsOf(1024);
-  #count = 0;
+  readonly #rows = new Columns(COLUMNS);
+  readonly #updates = new Columns(UPDATE_COLUMNS);
   #marks: Mark[] = [];
   #notes: RunNote[] = [];
+  #settings: Settings = {};
   #device: string | null = null;
-  #samples: (SampleEntry & { readonly place: Omit<PlacedLine, 'bytes'> })[] = [];
+  #samples: (SampleEntry & { readonly place: Place })[] = [];
   /** Place of a sample in the list, by what makes it the same. */
   #sampleNumbers = new Map<string, number>();
+  /** Rising by update, and within one as they came. */
+  #groups: RolloutGroup[] = [];
+  /** First rows that the chunk at hand has made. */
+  #changed = { row: Infinity, update: Infinity };
   #broken = 0;
   #launches = 0;
   #working = false;
@@ -94,9 +157,14 @@ export class MetricsFile {
     this.#lines = new GrowingLines(runPaths(folder).events);
   }
 
-  /** Rows: steps that told something, step 0 (before training) among them. Their steps rise. */
-  get count(): number {
-    return this.#count;
+  /** A row for each step that told something, step 0 (before training) among them. */
+  get rows(): Rows<Column> {
+    return this.#rows;
+  }
+
+  /** A row for each update of q; none where the method has no E-step. */
+  get updates(): Rows<UpdateColumn> {
+    return this.#updates;
   }
 
   /** Steps asked for; null before it has trained. */
@@ -106,6 +174,11 @@ export class MetricsFile {
 
   get marks(): readonly Mark[] {
     return this.#marks;
+  }
+
+  /** What was set by hand and holds now. */
+  get settings(): Settings {
+    return this.#settings;
   }
 
   /** Of all launches. */
@@ -122,23 +195,23 @@ export class MetricsFile {
     return this.#samples;
   }
 
+  /** Rising by update. */
+  get groups(): readonly RolloutGroup[] {
+    return this.#groups;
+  }
+
   get state(): MetricsState {
     const { offset, size } = this.#lines.state;
     return { read: offset, size, broken: this.#broken };
   }
 
-  /** A view of a column; it is void after the next `update`. */
-  column(name: Column): Float64Array {
-    return this.#columns[name].subarray(0, this.#count);
-  }
-
   /** Milliseconds that a step takes with what belongs to it, over the last ones; null before that can be told. */
   get pace(): number | null {
-    const last = this.#count - 1;
+    const last = this.#rows.count - 1;
     const first = Math.max(this.#paceFrom, last - PACE_STEPS);
     if (last - first < 1) return null;
-    const { time, step } = this.#columns;
-    return (time[last]! - time[first]!) / (step[last]! - step[first]!);
+    const over = (name: Column): number => this.#rows.at(name, last) - this.#rows.at(name, first);
+    return over('time') / over('step');
   }
 
   /**
@@ -158,6 +231,20 @@ export class MetricsFile {
     return event?.type === 'sample' && event.step === entry.step ? event : null;
   }
 
+  /**
+   * The rollouts of a group with their lines; those that the file holds no more are left out.
+   * @throws the system's error when it cannot be read
+   */
+  async rollouts(update: number, snippet: number): Promise<RolloutEvent[]> {
+    const group = this.#groups.find((one) => one.update === update && one.snippet === snippet);
+    const found: RolloutEvent[] = [];
+    for (const { place } of group?.rollouts ?? []) {
+      const event = eventIn((await readPlaced(this.#lines.path, place)).toString('utf8'));
+      if (event?.type === 'rollout' && event.update === update && event.snippet === snippet) found.push(event);
+    }
+    return found;
+  }
+
   close(): void {
     this.#closed = true;
   }
@@ -166,18 +253,19 @@ export class MetricsFile {
     if (this.#isClosed()) return;
     if (await this.#lines.wasReplaced()) {
       this.#clear();
-      this.#listener(0);
+      this.#listener(0, 0);
     }
     for await (const lines of this.#lines.read()) {
-      let from = Infinity;
+      this.#changed = { row: Infinity, update: Infinity };
       for (const line of lines) {
         const text = line.bytes?.toString('utf8') ?? '?';
         if (text.trim() === '') continue;
         const event = eventIn(text);
         if (event === undefined) this.#broken += 1;
-        else if (event !== null) from = Math.min(from, this.#add(event, line));
+        else if (event !== null) this.#add(event, line);
       }
-      this.#listener(Math.min(from, this.#count));
+      const { row, update } = this.#changed;
+      this.#listener(Math.min(row, this.#rows.count), Math.min(update, this.#updates.count));
       if (this.#isClosed()) return;
     }
   }
@@ -187,34 +275,25 @@ export class MetricsFile {
     return this.#closed;
   }
 
-  /** @returns the row that it made; Infinity: none */
-  #add(event: RunEvent, place: PlacedLine): number {
+  #add(event: RunEvent, place: PlacedLine): void {
     this.#clock(event);
     switch (event.type) {
       case 'metric': {
-        const row = this.#rowOf(event.step);
-        const { heldOutLoss, passAt1, memory, ...rest } = event;
-        const { step, time, loss, learningRate, gradientNorm, tokens, tokensPerSecond } = rest;
-        this.#set(row, {
-          ...{ step, time, tokens, worked: this.#worked },
-          loss: loss ?? NaN,
-          heldOutLoss: heldOutLoss ?? NaN,
-          learningRate: learningRate ?? NaN,
-          gradientNorm: gradientNorm ?? NaN,
-          // Step 0 is no training, and has no rate.
-          tokensPerSecond: loss === null ? NaN : tokensPerSecond,
-          memory: memory ?? NaN,
-          passed: passAt1?.passed ?? NaN,
-          problems: passAt1?.problems ?? NaN,
-        });
-        this.#count = row + 1;
+        const row = this.#rows.put(this.#stepOf(event));
         this.#steps = event.steps;
         this.#paceFrom = Math.min(this.#paceFrom, row);
-        return row;
+        this.#changed.row = Math.min(this.#changed.row, row);
+        return;
       }
-      case 'e-step':
+      case 'e-step': {
+        const row = this.#updates.put(this.#updateOf(event));
+        this.#changed.update = Math.min(this.#changed.update, row);
+        this.#voidGroups(event.update);
+        return;
+      }
       case 'rollout':
-        return Infinity;
+        this.#addRollout(event, place);
+        return;
       case 'sample': {
         const { step, taskId, verdict, prompt } = event;
         const { offset, length } = place;
@@ -222,29 +301,30 @@ export class MetricsFile {
         const number = this.#sampleNumbers.get(key) ?? this.#samples.length;
         this.#sampleNumbers.set(key, number);
         this.#samples[number] = { step, taskId, verdict, place: { offset, length } };
-        return Infinity;
+        return;
       }
       case 'control':
-        this.#mark(event.verb, event, `${event.detail} Asked for by ${event.client}.`, event.step);
-        return Infinity;
+        this.#settings = { ...this.#settings, ...event.settings };
+        this.#mark(event.verb, event, `${event.detail} Asked for by ${event.client}.`, event);
+        return;
       case 'launch':
         this.#launches += 1;
         if (this.#launches > 1) this.#mark('resumed', event, `Resumed on ${event.host}.`);
-        return Infinity;
+        return;
       case 'done':
         if (event.status === 'failed') this.#mark('failed', event, event.error.split('\n')[0]!);
-        return Infinity;
+        return;
       case 'note': {
         const { time, level, text } = event;
         this.#notes = [...this.#notes, { time, level, text }].slice(-MOST_NOTES);
-        return Infinity;
+        return;
       }
       case 'engine':
         this.#device = event.device;
-        return Infinity;
+        return;
       case 'phase':
       case 'progress':
-        return Infinity;
+        return;
     }
   }
 
@@ -257,35 +337,79 @@ export class MetricsFile {
     if (event.type === 'launch' || isResume) this.#working = true;
     else if (event.type === 'done' || isPause) this.#working = false;
     else return;
-    this.#paceFrom = this.#count;
+    this.#paceFrom = this.#rows.count;
   }
 
-  /** Where a step belongs: behind all rows of earlier steps. Nearly always at the end. */
-  #rowOf(step: number): number {
-    let row = this.#count;
-    while (row > 0 && this.#columns.step[row - 1]! >= step) row -= 1;
-    return row;
+  #stepOf(event: MetricEvent & { readonly time: number }): Record<Column, number> {
+    const { step, time, loss, heldOutLoss, learningRate, gradientNorm, tokens, tokensPerSecond, memory } = event;
+    const { passAt1, codeLoss, latentLoss } = event;
+    return {
+      ...{ step, time, tokens, worked: this.#worked },
+      loss: loss ?? NaN,
+      heldOutLoss: heldOutLoss ?? NaN,
+      learningRate: learningRate ?? NaN,
+      gradientNorm: gradientNorm ?? NaN,
+      // Step 0 is no training, and has no rate.
+      tokensPerSecond: loss === null ? NaN : tokensPerSecond,
+      memory: memory ?? NaN,
+      passed: passAt1?.passed ?? NaN,
+      problems: passAt1?.problems ?? NaN,
+      codeLoss: codeLoss ?? NaN,
+      latentLoss: latentLoss ?? NaN,
+    };
   }
 
-  #set(row: number, values: Readonly<Record<Column, number>>): void {
-    if (row === this.#columns.step.length) {
-      const grown = columnsOf(2 * row);
-      for (const name of COLUMNS) grown[name].set(this.#columns[name]);
-      this.#columns = grown;
-    }
-    for (const name of COLUMNS) this.#columns[name][row] = values[name];
+  #updateOf({ type, heldOut, latentTokens, gradientNorm, ...told }: EStepEvent & { readonly time: number }) {
+    return {
+      ...told,
+      worked: this.#worked,
+      latentTokens: latentTokens ?? NaN,
+      gradientNorm: gradientNorm ?? NaN,
+      heldReturnWithout: heldOut?.returnWithout ?? NaN,
+      heldReturnWith: heldOut?.returnWith ?? NaN,
+      heldReturnNever: heldOut?.returnNever ?? NaN,
+      heldThinkRate: heldOut?.thinkRate ?? NaN,
+    };
   }
 
-  #mark(kind: Mark['kind'], { time }: RunEvent, text: string, step?: number): void {
-    const last = this.#count === 0 ? 0 : this.#columns.step[this.#count - 1]!;
-    this.#marks = [...this.#marks, { kind, step: step ?? last, time, text }].slice(-MOST_MARKS);
+  /** Its group is nearly always the last one. A rollout that comes again takes the place of the earlier one. */
+  #addRollout({ update, snippet, index, returnWith, returnNever }: RolloutEvent, { offset, length }: PlacedLine): void {
+    let at = this.#groups.length;
+    while (at > 0 && this.#groups[at - 1]!.update > update) at -= 1;
+    const behind = at;
+    while (at > 0 && this.#groups[at - 1]!.update === update && this.#groups[at - 1]!.snippet !== snippet) at -= 1;
+    const there = this.#groups[at - 1]?.update === update ? this.#groups[at - 1]! : null;
+    const others = there?.rollouts.filter((one) => one.index !== index) ?? [];
+    const rollout = { index, gain: returnWith - returnNever, place: { offset, length } };
+    const group = { update, snippet, rollouts: [...others, rollout].sort((a, b) => a.index - b.index) };
+    if (there === null) this.#groups.splice(behind, 0, group);
+    else this.#groups[at - 1] = group;
+  }
+
+  /** Those of later updates were done again, or will be. */
+  #voidGroups(update: number): void {
+    while ((this.#groups.at(-1)?.update ?? 0) > update) this.#groups.pop();
+  }
+
+  #mark(
+    kind: Mark['kind'],
+    { time }: RunEvent,
+    text: string,
+    done: { readonly step?: number | undefined; readonly update?: number | undefined } = {},
+  ): void {
+    const step = done.step ?? (this.#rows.last('step') || 0);
+    const update = done.update ?? (this.#updates.last('update') || 0);
+    this.#marks = [...this.#marks, { kind, step, update, time, text }].slice(-MOST_MARKS);
   }
 
   #clear(): void {
     this.#lines.restart();
-    this.#count = 0;
+    this.#rows.clear();
+    this.#updates.clear();
+    this.#groups = [];
     this.#marks = [];
     this.#notes = [];
+    this.#settings = {};
     this.#device = null;
     this.#samples = [];
     this.#sampleNumbers = new Map();
@@ -296,10 +420,6 @@ export class MetricsFile {
     this.#paceFrom = 0;
     this.#steps = null;
   }
-}
-
-function columnsOf(length: number): Record<Column, Float64Array> {
-  return Object.fromEntries(COLUMNS.map((name) => [name, new Float64Array(length)])) as Record<Column, Float64Array>;
 }
 
 /** Null: no event of this version; undefined: no JSON. */

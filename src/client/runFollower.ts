@@ -137,8 +137,7 @@ export class RunFollower implements FollowedRun {
         if (answer.success) return answer.output;
         throw new UserError(`The process of ${this.name} gave an answer that is none.`);
       } catch (error) {
-        if (error instanceof UserError) throw error;
-        await sleep(FIRST_RETRY_MILLISECONDS); // it takes a moment until a lost connection is known to be one
+        if (error instanceof UserError) throw error; // else the connection was lost: there will be another one
       }
     }
     throw this.#unanswered();

@@ -6,6 +6,15 @@ import { configSections } from '../midtraining/config.ts';
 import { type JsonSchema, trainingConfigJsonSchema } from '../midtraining/configSchema.ts';
 import type { ListField, PlacedField, PlainField, ToPanel } from '../webviews/configForm/messages.ts';
 
+/** Keys that count only where another key has one of these values; the form shows them there. */
+const needs: Readonly<Record<string, PlacedField['needs']>> = {
+  switchBack: { key: 'train', values: ['full'] },
+  lora: { key: 'train', values: ['lora'] },
+  abstractions: { key: 'method', values: ['ra3', 'brite'] },
+  'abstractions.maxLatentTokens': { key: 'method', values: ['ra3', 'brite', 'synthetic'] },
+  'abstractions.writer': { key: 'method', values: ['synthetic'] },
+};
+
 export function formSections(): Extract<ToPanel, { type: 'form' }>['sections'] {
   const { properties = {} } = trainingConfigJsonSchema();
   return configSections.map(({ title, keys }) => ({
@@ -21,13 +30,14 @@ function fieldsOf(path: readonly string[], schema: JsonSchema): PlacedField[] {
   }
   const variants = schema.items?.oneOf;
   const field = variants === undefined ? plainField(path, schema) : listField(path, schema, variants);
-  return [{ path: [...path], field }];
+  const group = path.length === 1 ? '' : labelOf(path.slice(0, 1));
+  return [{ path: [...path], field, group, needs: needs[path.join('.')] ?? needs[path[0]!] ?? null }];
 }
 
 function listField(path: readonly string[], schema: JsonSchema, variants: readonly JsonSchema[]): ListField {
   return {
     key: path.at(-1)!,
-    label: labelOf(path),
+    label: labelOf(path.slice(-1)),
     description: schema.description ?? '',
     kind: 'list',
     otherwise: schema.default as ListField['otherwise'],
@@ -44,7 +54,7 @@ function listField(path: readonly string[], schema: JsonSchema, variants: readon
 
 function plainField(path: readonly string[], schema: JsonSchema): PlainField {
   const { description = '', default: otherwise } = schema;
-  return { key: path.at(-1)!, label: labelOf(path), description, otherwise, ...controlOf(schema) };
+  return { key: path.at(-1)!, label: labelOf(path.slice(-1)), description, otherwise, ...controlOf(schema) };
 }
 
 function controlOf({
@@ -63,9 +73,11 @@ function controlOf({
   return { kind: type === 'boolean' ? 'boolean' : 'text', options: [] };
 }
 
-/** `LoRA rank`, `Learning rate`. */
+const spelt: Readonly<Record<string, string>> = { lora: 'LoRA', kl: 'KL', e: 'E-step', m: 'M-step' };
+
+/** `LoRA`, `Learning rate`, `E-step updates`. */
 function labelOf(path: readonly string[]): string {
   const words = path.flatMap((key) => key.split(/(?=[A-Z])/)).map((word) => word.toLowerCase());
-  const text = words.map((word) => (word === 'lora' ? 'LoRA' : word)).join(' ');
+  const text = words.map((word) => spelt[word] ?? word).join(' ');
   return text[0]!.toUpperCase() + text.slice(1);
 }

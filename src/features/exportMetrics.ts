@@ -1,5 +1,6 @@
 /**
- * Export Metrics…: a training's curves as CSV or as TensorBoard's event file, where the user says.
+ * Export Metrics…: a training's curves as CSV (of the model's steps, or of q's updates) or as TensorBoard's event file, where
+ * the user says.
  */
 import { dirname } from 'node:path';
 import * as vscode from 'vscode';
@@ -17,12 +18,19 @@ interface Format {
   readonly filters: Readonly<Record<string, string[]>>;
 }
 
-const formats: Readonly<Record<'csv' | 'tensorBoard', Format>> = {
+const formats = {
   csv: {
     label: 'CSV',
     description: 'a row a step, for spreadsheets and pandas',
-    write: toCsv,
+    write: ({ rows }) => toCsv(rows),
     file: ({ description }) => `${description.request.name}.csv`,
+    filters: { 'Comma-separated values': ['csv'] },
+  },
+  eStepCsv: {
+    label: 'CSV of the E-step',
+    description: 'a row an update of q',
+    write: ({ updates }) => toCsv(updates),
+    file: ({ description }) => `${description.request.name}.e-step.csv`,
     filters: { 'Comma-separated values': ['csv'] },
   },
   tensorBoard: {
@@ -33,23 +41,27 @@ const formats: Readonly<Record<'csv' | 'tensorBoard', Format>> = {
       `events.out.tfevents.${Math.floor(description.created / 1000)}.${description.request.name}`,
     filters: {},
   },
-};
+} satisfies Readonly<Record<string, Format>>;
+type FormatName = keyof typeof formats;
 
 /** @param format one of `formats`; anything else: asked for */
 export async function exportMetrics(midtrain: Midtrain, run: FollowedTraining, format: unknown): Promise<void> {
-  const { write, file, filters } = formats[format === 'csv' || format === 'tensorBoard' ? format : await askFormat()];
   const metrics = await readMetrics(run.folder);
-  if (metrics.count === 0) throw new UserError('There is nothing to export: the run has not told of any step yet.');
+  const { rows, updates } = metrics;
+  if (rows.count + updates.count === 0) {
+    throw new UserError('There is nothing to export: the run has not told of any step yet.');
+  }
+  const { write, file, filters }: Format =
+    formats[
+      typeof format === 'string' && format in formats ? (format as FormatName) : await askFormat(updates.count > 0)
+    ];
   await saveAs(midtrain, file(run), filters, () => write(metrics));
 }
 
-async function askFormat(): Promise<keyof typeof formats> {
+async function askFormat(hasUpdates: boolean): Promise<FormatName> {
+  const keys = (Object.keys(formats) as FormatName[]).filter((key) => hasUpdates || key !== 'eStepCsv');
   const picked = await vscode.window.showQuickPick(
-    (['csv', 'tensorBoard'] as const).map((key) => ({
-      key,
-      label: formats[key].label,
-      description: formats[key].description,
-    })),
+    keys.map((key) => ({ key, label: formats[key].label, description: formats[key].description })),
     { title: 'Export the metrics as what?' },
   );
   if (picked === undefined) throw new vscode.CancellationError();

@@ -2,12 +2,11 @@
  * What the head of a run panel says of a training: how it stands, how long it will take, what can be done, and the facts of
  * its config. Pure; knows nothing of panels or of VS Code.
  */
-import type { FollowedTraining } from '../client/followedRun.ts';
+import { type FollowedTraining, hasEStep } from '../client/followedRun.ts';
 import type { MetricsFile } from '../client/metricsFile.ts';
-import type { TrainingConfig } from '../midtraining/config.ts';
 import { canResume, isLive } from '../runner/state.ts';
 import type { Action, Header } from '../webviews/run/messages.ts';
-import { duration, phaseWords, runTitle, runVariant } from './runLabels.ts';
+import { duration, methodWords, phaseWords, runTitle, runVariant } from './runLabels.ts';
 
 export function headerOf(run: FollowedTraining, metrics: MetricsFile): Header {
   const { state, description, folder } = run;
@@ -26,9 +25,9 @@ export function headerOf(run: FollowedTraining, metrics: MetricsFile): Header {
     left: status === 'running' && pace !== null ? pace * (steps - step) : null,
     device: device ?? '',
     error: state.error,
-    facts: factsOf(run, device),
+    facts: factsOf(run, metrics),
     notes: notes.map(({ level, text }) => ({ level, text })),
-    actions: actionsOf(run),
+    actions: actionsOf(run, metrics),
   };
 }
 
@@ -53,34 +52,41 @@ function wordsOf({ state }: FollowedTraining): string {
   }
 }
 
-function actionsOf({ state }: FollowedTraining): Action[] {
-  const { status, metric } = state;
-  const running: Action[] = status === 'running' ? ['pause'] : [];
-  const resumable: Action[] = status === 'paused' || canResume(state) ? ['resume'] : [];
-  const live: Action[] = isLive(state)
-    ? ['release', 'stop', 'stopAndSave', 'checkpoint', 'sample', 'setLearningRate', 'setEvaluationInterval']
-    : [];
-  const drawn: Action[] = metric === null ? [] : ['exportCsv', 'exportTensorBoard'];
-  return [...running, ...resumable, ...live, 'openFolder', ...drawn];
+function actionsOf(run: FollowedTraining, { rows, updates }: MetricsFile): Action[] {
+  const { state } = run;
+  const { status } = state;
+  const live = isLive(state);
+  const possible: readonly (readonly [isPossible: boolean, ...actions: Action[]])[] = [
+    [status === 'running', 'pause'],
+    [status === 'paused' || canResume(state), 'resume'],
+    [live, 'release', 'stop', 'stopAndSave', 'checkpoint', 'sample', 'setLearningRate', 'setEvaluationInterval'],
+    [live && hasEStep(run), 'setThinkPenalty', 'setTemperature', 'setGroupSize', 'setUpdates', 'setSteps'],
+    [true, 'openFolder'],
+    [rows.count > 0, 'exportCsv'],
+    [updates.count > 0, 'exportEStepCsv'],
+    [rows.count + updates.count > 0, 'exportTensorBoard'],
+  ];
+  return possible.flatMap(([isPossible, ...actions]) => (isPossible ? actions : []));
 }
 
-const methods: Readonly<Record<TrainingConfig['method'], string>> = {
-  ntp: 'next-token prediction',
-  ra3: 'RA3',
-  brite: 'BRiTE',
-  synthetic: 'next-token prediction with comments',
-};
-
 /** Names and values, in the order in which they are shown. What is not known yet is left out. */
-function factsOf({ description, folder }: FollowedTraining, device: string | null): Header['facts'] {
+function factsOf(run: FollowedTraining, { device, settings }: MetricsFile): Header['facts'] {
+  const { description, folder } = run;
   const { request, identity = {}, host = {}, created } = description;
   const { config, model } = request;
-  const { lora } = config;
+  const { lora, abstractions } = config;
+  const set = { ...abstractions, ...settings };
+  const eStep: [name: string, value: unknown][] = [
+    ['Think penalty', `${set.thinkPenalty} nats`],
+    ['Rollouts', `${set.groupSize} of each of ${abstractions.snippets} snippets, at temperature ${set.temperature}`],
+    ['Round', `${set.eUpdates} updates of q, ${set.mSteps} steps of the model`],
+  ];
   const facts: [name: string, value: unknown][] = [
     ['Config', request.name],
     ['Model', model.spec],
     ['Model hash', identity['model']],
-    ['Method', methods[config.method]],
+    ['Method', methodWords[config.method]],
+    ...(hasEStep(run) ? eStep : []),
     ['Trained', config.train === 'lora' ? `LoRA, rank ${lora.rank}, alpha ${lora.alpha}` : 'all parameters'],
     ['Data', config.data.map((source) => ('path' in source ? source.path : source.kind)).join(', ')],
     ['Steps', config.steps],

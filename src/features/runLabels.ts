@@ -2,6 +2,7 @@
  * How a run is worded in trees, the status bar and notices.
  */
 import { BENCHMARKS } from '../evaluation/benchmarks/index.ts';
+import type { TrainingConfig } from '../midtraining/config.ts';
 import type { Phase } from '../runner/events.ts';
 import type { RunDescription } from '../runner/runFolder.ts';
 import { isLive, type RunState } from '../runner/state.ts';
@@ -26,8 +27,9 @@ export function runSubject(description: RunDescription): string {
 /** `10 samples at 0.8, first 64`: what differs from one greedy sample of every problem; or how it is trained. */
 export function runVariant(description: RunDescription): string {
   if (description.kind === 'training') {
-    const { train, steps } = description.request.config;
-    return `${train === 'lora' ? 'LoRA' : 'full'}, ${steps} steps`;
+    const { method, train, steps } = description.request.config;
+    const parts = [...(method === 'ntp' ? [] : [methodWords[method]]), train === 'lora' ? 'LoRA' : 'full'];
+    return [...parts, `${steps} steps`].join(', ');
   }
   const { samples, sampling, limit, protocol } = description.request;
   const parts = [
@@ -37,6 +39,13 @@ export function runVariant(description: RunDescription): string {
   ];
   return parts.join(', ');
 }
+
+export const methodWords: Readonly<Record<TrainingConfig['method'], string>> = {
+  ntp: 'next-token prediction',
+  ra3: 'RA3',
+  brite: 'BRiTE',
+  synthetic: 'synthetic comments',
+};
 
 export const phaseWords: Record<Phase, string> = {
   fetch: 'fetching',

@@ -23,8 +23,14 @@ const commandOf: Readonly<Record<Action, readonly [command: CommandId, argument?
   sample: [commands.sampleNow],
   setLearningRate: [commands.setLearningRate],
   setEvaluationInterval: [commands.setEvaluationInterval],
+  setThinkPenalty: [commands.setThinkPenalty],
+  setTemperature: [commands.setTemperature],
+  setGroupSize: [commands.setGroupSize],
+  setUpdates: [commands.setUpdates],
+  setSteps: [commands.setSteps],
   openFolder: [commands.openRunFolder],
   exportCsv: [commands.exportMetrics, 'csv'],
+  exportEStepCsv: [commands.exportMetrics, 'eStepCsv'],
   exportTensorBoard: [commands.exportMetrics, 'tensorBoard'],
 };
 

@@ -4,9 +4,10 @@
  * VS Code, so that it can be tested without one; what needs the editor is handed in.
  */
 import type { FollowedTraining } from '../client/followedRun.ts';
-import { type Column, MetricsFile } from '../client/metricsFile.ts';
+import { MetricsFile } from '../client/metricsFile.ts';
 import { messageOf } from '../errors.ts';
-import { type Action, parseFromPanel, QUANTITIES, type Quantity, type ToPanel } from '../webviews/run/messages.ts';
+import type { Rows } from '../client/columns.ts';
+import { type Action, parseFromPanel, QUANTITIES, type ToPanel, UPDATE_QUANTITIES } from '../webviews/run/messages.ts';
 import { headerOf } from './runHeader.ts';
 import { runTitle, runVariant } from './runLabels.ts';
 
@@ -33,6 +34,7 @@ export class RunSession {
   #marks = 0;
   #lastMark: unknown = null;
   #samples: unknown = null;
+  #groups: unknown = null;
   #sentFile = '';
   #listening = false;
   #closed = false;
@@ -57,6 +59,7 @@ export class RunSession {
         this.#lastMark = null;
         this.#marks = 0;
         this.#samples = null;
+        this.#groups = null;
         this.#sentFile = '';
         this.#own.restart();
         for (const feed of this.#overlays.values()) feed.restart();
@@ -70,6 +73,9 @@ export class RunSession {
         return;
       case 'sample':
         void this.#answer(message.request, message.number);
+        return;
+      case 'rollouts':
+        void this.#answerRollouts(message.request, message.update, message.snippet);
         return;
       case 'chooseOverlays':
         void this.#actions.chooseOverlays([...this.#overlays.keys()]).then((folders) => {
@@ -104,6 +110,19 @@ export class RunSession {
       this.#post({
         type: 'samples',
         samples: samples.map(({ step, taskId, verdict }) => ({ step, taskId, verdict })),
+      });
+    }
+    const { groups } = metrics;
+    const last = groups.at(-1);
+    const toldGroups = JSON.stringify([groups.length, last?.update, last?.snippet, last?.rollouts.length]);
+    if (toldGroups !== this.#groups) {
+      this.#groups = toldGroups;
+      this.#post({
+        type: 'groups',
+        updates: Uint32Array.from(groups, ({ update }) => update),
+        snippets: Uint32Array.from(groups, ({ snippet }) => snippet),
+        sizes: Uint32Array.from(groups, ({ rollouts }) => rollouts.length),
+        gains: Float32Array.from(groups, ({ rollouts }) => mean(rollouts.map(({ gain }) => gain))),
       });
     }
     const file = JSON.stringify(state);
@@ -152,6 +171,23 @@ export class RunSession {
       this.#post({ type: 'sample', request, sample: null, error: `It cannot be read: ${messageOf(error)}.` });
     }
   }
+
+  async #answerRollouts(request: number, update: number, snippet: number): Promise<void> {
+    try {
+      const found = await this.#own.metrics.rollouts(update, snippet);
+      const rollouts = found.map(({ index, returnWith, returnNever, lines }) => {
+        return { index, returnWith, returnNever, lines: [...lines] };
+      });
+      const error = rollouts.length > 0 ? '' : 'The run has no such rollouts any more.';
+      this.#post({ type: 'rollouts', request, rollouts, error });
+    } catch (error) {
+      this.#post({ type: 'rollouts', request, rollouts: [], error: `They cannot be read: ${messageOf(error)}.` });
+    }
+  }
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** The curves of one run on their way to the panel. */
@@ -161,8 +197,9 @@ class Feed {
   readonly #post: (message: ToPanel) => void;
   readonly #onRead: () => void;
   readonly #unfollow: () => void;
-  /** First row that the panel does not know as it is. */
+  /** First step's and first update's row that the panel does not know as it is. */
   #from = 0;
+  #fromUpdate = 0;
   #sent = -Infinity;
   #timer: NodeJS.Timeout | null = null;
   #begun = false;
@@ -181,6 +218,7 @@ class Feed {
   restart(): void {
     this.#begun = true;
     this.#from = 0;
+    this.#fromUpdate = 0;
     this.#sent = -Infinity;
     this.#onRead();
     void this.#read(true);
@@ -194,8 +232,9 @@ class Feed {
 
   async #read(isFirst = false): Promise<void> {
     try {
-      await this.metrics.update((from) => {
+      await this.metrics.update((from, fromUpdate) => {
         this.#from = Math.min(this.#from, from);
+        this.#fromUpdate = Math.min(this.#fromUpdate, fromUpdate);
         this.#sendSoon();
       });
       if (isFirst) this.#send();
@@ -217,26 +256,48 @@ class Feed {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#sent = performance.now();
-    const { metrics, run } = this;
-    const first = this.#from;
-    // One without rows says that there are none.
-    for (let from = first; from < metrics.count || from === 0; from += CHUNK_ROWS) {
-      const rows = (name: Column): Float64Array => metrics.column(name).subarray(from, from + CHUNK_ROWS);
-      this.#post({
-        type: 'metrics',
-        run: run.folder,
-        from,
-        steps: new Uint32Array(rows('step')),
-        worked: rows('worked').slice(),
-        tokens: rows('tokens').slice(),
-        times: rows('time').slice(),
-        values: Object.fromEntries(QUANTITIES.map((name) => [name, new Float32Array(rows(name))])) as Record<
-          Quantity,
-          Float32Array<ArrayBuffer>
-        >,
-      });
+    const { rows, updates } = this.metrics;
+    const run = this.run.folder;
+    for (const [from, to] of chunks(this.#from, rows.count)) {
+      const column = columnsOf(rows, from, to);
+      const places = { step: column('step'), tokens: column('tokens'), time: column('worked') };
+      this.#post({ type: 'metrics', run, from, places, values: quantitiesOf(QUANTITIES, column) });
     }
-    this.#from = metrics.count;
+    for (const [from, to] of chunks(this.#fromUpdate, updates.count)) {
+      const column = columnsOf(updates, from, to);
+      const places = { update: column('update') };
+      this.#post({ type: 'updates', run, from, places, values: quantitiesOf(UPDATE_QUANTITIES, column) });
+    }
+    this.#from = rows.count;
+    this.#fromUpdate = updates.count;
     this.#onRead();
   }
+}
+
+/** Rows of a message each. One without rows says that there are none. */
+function chunks(first: number, count: number): [from: number, to: number][] {
+  const found: [number, number][] = [];
+  for (let from = first; from < count || from === 0; from += CHUNK_ROWS) {
+    found.push([from, Math.min(count, from + CHUNK_ROWS)]);
+  }
+  return found;
+}
+
+/** Copies: what is sent must not change any more. */
+function columnsOf<Name extends string>(
+  rows: Rows<Name>,
+  from: number,
+  to: number,
+): (name: Name) => Float64Array<ArrayBuffer> {
+  return (name) => Float64Array.from(rows.column(name).subarray(from, to));
+}
+
+function quantitiesOf<Name extends string>(
+  names: readonly Name[],
+  column: (name: Name) => Float64Array,
+): Record<Name, Float32Array<ArrayBuffer>> {
+  return Object.fromEntries(names.map((name) => [name, new Float32Array(column(name))])) as Record<
+    Name,
+    Float32Array<ArrayBuffer>
+  >;
 }

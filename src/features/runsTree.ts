@@ -3,7 +3,7 @@
  */
 import * as vscode from 'vscode';
 import type { UnreadableRun } from '../client/runList.ts';
-import { isEvaluation } from '../client/followedRun.ts';
+import { hasEStep, isEvaluation } from '../client/followedRun.ts';
 import { RunFollower } from '../client/runFollower.ts';
 import { commands, contextKeys, items, views } from '../contributions.ts';
 import { isLive, type RunState } from '../runner/state.ts';
@@ -33,7 +33,9 @@ export function activateRunsTree(midtrain: Midtrain): void {
     // Without runs the welcome view says it.
     const silent = vscode.workspace.isTrusted || runs.length + unreadable.length === 0;
     view.message = silent ? '' : 'This workspace is not trusted: runs can be looked at, and nothing is run.';
-    const live = runs.filter(({ state }) => isLive(state)).length;
+    const atWork = runs.filter(({ state }) => isLive(state));
+    void vscode.commands.executeCommand('setContext', contextKeys.exploring, atWork.some(hasEStep));
+    const live = atWork.length;
     view.badge =
       live === 0 ? undefined : { value: live, tooltip: live === 1 ? '1 run at work' : `${live} runs at work` };
   };
@@ -141,6 +143,7 @@ function contextOf(midtrain: Midtrain, run: RunFollower): string {
     isEvaluation(run) ? items.run : items.training,
     ...(midtrain.isStarting(run) || isLive(state) ? [items.live] : []),
     ...(isLive(state) ? [state.status] : []),
+    ...(isLive(state) && hasEStep(run) ? [items.exploring] : []),
     ...(midtrain.canResume(run) ? [items.resumable] : []),
   ].join(' ');
 }

@@ -10,7 +10,7 @@ import type { RunFollower } from '../client/runFollower.ts';
 import { commands, editors } from '../contributions.ts';
 import type { ResolvedModel } from '../catalog/models.ts';
 import { UserError } from '../errors.ts';
-import { ENDING, parseTrainingConfig, type ReadConfig } from '../midtraining/config.ts';
+import { ENDING, parseTrainingConfig, type ReadConfig, type TrainingConfig } from '../midtraining/config.ts';
 import { runName } from '../runner/store.ts';
 import { runsPrograms, type TrainingRequest } from '../runner/types.ts';
 import { findData, findModel, type Found } from './catalog.ts';
@@ -19,6 +19,7 @@ import { newConfigText } from './configText.ts';
 import { type Midtrain, register } from './context.ts';
 import { needDownloadConsent } from './evaluate.ts';
 import { needProgramConsent } from './programConsent.ts';
+import { methodWords } from './runLabels.ts';
 import { environmentOf, readSettings } from './settings.ts';
 import { TextPage } from './textPage.ts';
 
@@ -28,11 +29,11 @@ export function activateTrain(midtrain: Midtrain): void {
   midtrain.extension.subscriptions.push(page, data);
   register(midtrain, commands.train, async (argument?: unknown) => {
     const spec = (argument as { spec?: unknown } | undefined)?.spec;
-    const uri = typeof spec === 'string' ? await newConfig(spec) : await configToTrainBy();
+    const uri = typeof spec === 'string' ? await newConfig(midtrain, spec) : await configToTrainBy(midtrain);
     await vscode.commands.executeCommand('vscode.openWith', uri, editors.configForm);
   });
   register(midtrain, commands.newConfig, async () => {
-    await vscode.window.showTextDocument(await newConfig(null));
+    await vscode.window.showTextDocument(await newConfig(midtrain, null));
   });
   register(midtrain, commands.trainByConfig, async (argument?: unknown) => {
     await startTraining(midtrain, await chosenConfig(argument, 'Train by which config?'));
@@ -146,23 +147,56 @@ async function ask(
 }
 
 /** One of the workspace's configs, or a new one. */
-async function configToTrainBy(): Promise<vscode.Uri> {
+async function configToTrainBy(midtrain: Midtrain): Promise<vscode.Uri> {
   const configs = await workspaceConfigs();
-  if (configs.length === 0) return newConfig(null);
+  if (configs.length === 0) return newConfig(midtrain, null);
   const another = { label: '$(add) New Training Config…', description: '', uri: null };
   const picked = await vscode.window.showQuickPick([...configPicks(configs), another], {
     title: 'Train by which config?',
   });
   if (picked === undefined) throw new vscode.CancellationError();
-  return picked.uri ?? newConfig(null);
+  return picked.uri ?? newConfig(midtrain, null);
+}
+
+type Method = TrainingConfig['method'];
+
+/** What each method does with latents, as few words as there is room for. */
+const methodDetails: Readonly<Record<Method, string>> = {
+  ntp: 'The code as it is.',
+  ra3: 'Thoughts above lines are found by RL and trained on: each is judged by all that follows it.',
+  brite: 'The same, with each thought judged by its own line.',
+  synthetic: 'Comments that the data have, or that a model of your choice writes.',
+};
+/** The method that was chosen last. */
+const LAST_METHOD = 'trainingMethod';
+
+async function askMethod({ extension }: Midtrain): Promise<Method> {
+  const last = extension.globalState.get<Method>(LAST_METHOD);
+  const methods = (Object.keys(methodDetails) as Method[]).sort((a, b) => Number(b === last) - Number(a === last));
+  const picked = await vscode.window.showQuickPick(
+    methods.map((method) => {
+      const words = methodWords[method];
+      const description = method === last ? 'chosen last' : '';
+      return { method, label: words[0]!.toUpperCase() + words.slice(1), description, detail: methodDetails[method] };
+    }),
+    { title: 'Train by which method?' },
+  );
+  if (picked === undefined) throw new vscode.CancellationError();
+  await extension.globalState.update(LAST_METHOD, picked.method);
+  return picked.method;
 }
 
 /** Writes a config with the defaults, for this model where one is named. @returns where @throws CancellationError */
-async function newConfig(spec: string | null): Promise<vscode.Uri> {
+async function newConfig(midtrain: Midtrain, spec: string | null): Promise<vscode.Uri> {
+  const method = await askMethod(midtrain);
   const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
   const uri = folder === undefined ? await askPlace() : await askName(folder);
-  const { model, data, train, steps } = parseTrainingConfig('{}', ENDING);
-  const text = newConfigText({ model: spec ?? model, data: data.map(({ kind }) => ({ kind })), train, steps });
+  const { model, data, train, steps, abstractions } = parseTrainingConfig('{}', ENDING);
+  const { eUpdates, mSteps, groupSize, thinkPenalty } = abstractions;
+  const text = newConfigText({
+    ...{ model: spec ?? model, data: data.map(({ kind }) => ({ kind })), method, train, steps },
+    ...(method === 'ra3' || method === 'brite' ? { abstractions: { eUpdates, mSteps, groupSize, thinkPenalty } } : {}),
+  });
   await vscode.workspace.fs.writeFile(uri, Buffer.from(text));
   return uri;
 }

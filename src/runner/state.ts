@@ -2,7 +2,7 @@
  * How a run stands, added up from its events: the same for the process that works, the editor and the terminal.
  * Pure; knows nothing of files or sockets. Whether the process still lives is not in the events: whoever looks says so.
  */
-import type { MetricEvent, Phase, ProgressEvent, RunEvent, ScoreSummary } from './events.ts';
+import type { MetricEvent, Phase, ProgressEvent, RunEvent, ScoreSummary, Settings } from './events.ts';
 
 /**
  * `asked`: no process has taken it yet. `crashed`: its process is gone without a last word.
@@ -28,6 +28,8 @@ export interface RunState {
   readonly progress: Omit<ProgressEvent, 'type'> | null;
   /** The latest of a training run. */
   readonly metric: Omit<MetricEvent, 'type'> | null;
+  /** What was set by hand, of a training run. */
+  readonly settings: Settings;
   readonly device: string | null;
   /** The latest fifty. */
   readonly notes: readonly RunNote[];
@@ -45,6 +47,7 @@ export const UNSTARTED: RunState = {
   ended: null,
   progress: null,
   metric: null,
+  settings: {},
   device: null,
   notes: [],
   score: null,
@@ -92,7 +95,7 @@ export function afterEvent(state: RunState, event: RunEvent): RunState {
     case 'control':
       if (event.verb === 'pause' || event.verb === 'release') return { ...next, status: 'paused' };
       if (event.verb === 'resume') return { ...next, status: 'running' };
-      return next;
+      return event.verb === 'set' ? { ...next, settings: { ...state.settings, ...event.settings } } : next;
     case 'done': {
       const { status, score, error, time, seconds } = event;
       // Its launch may be among the events that were not read.

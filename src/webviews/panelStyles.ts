@@ -54,6 +54,13 @@ export const panelStyles = css`
   .error {
     border-left-color: var(--vscode-editorError-foreground);
   }
+  /* High contrast themes have no colours for these heads, and what stands in is a dark theme's. */
+  :host-context(body.vscode-high-contrast) vscode-collapsible,
+  :host-context(body.vscode-high-contrast-light) vscode-collapsible {
+    --vscode-sideBarSectionHeader-background: transparent;
+    --vscode-sideBarTitle-foreground: var(--vscode-foreground);
+    --vscode-icon-foreground: var(--vscode-foreground);
+  }
   .facts {
     display: grid;
     grid-template-columns: max-content 1fr;

@@ -213,7 +213,7 @@ describe('midtrain train', () => {
       return [code, stdout.trim() || stderr.trim()];
     };
     // It has something to set once it trains.
-    const set = ['obeys', 'set', '--learning-rate', '1e-3', '--evaluation-interval', '9'];
+    const set = ['obeys', 'set', 'learningRate=1e-3', 'evaluationInterval=9'];
     await expect
       .poll(() => control(...set, '--dry-run'), { timeout: 60_000 })
       .toEqual([
@@ -228,13 +228,26 @@ describe('midtrain train', () => {
       0,
       expect.stringMatching(/^Done: Training holds/) as string,
     ]);
-    expect(await control('obeys', 'set')).toEqual([1, expect.stringContaining('give --learning-rate or') as string]);
-    expect(await control('obeys', 'stop', '--learning-rate', '1')).toMatchObject([
+    expect(await control('obeys', 'set')).toEqual([
+      1,
+      expect.stringContaining('give KEY=VALUE. Settings are') as string,
+    ]);
+    for (const [pair, why] of [
+      ['thinkpenalty=0.1', /"thinkpenalty=0\.1" sets nothing that there is.* thinkPenalty, temperature, groupSize,/],
+      ['thinkPenalty=-1', /"thinkPenalty" is not as it should be: .*>=0.* -1/],
+      ['groupSize=1', /"groupSize" is not as it should be/],
+      ['temperature=', /"temperature" is not as it should be/],
+      ['eUpdates=2.5', /"eUpdates" is not as it should be/],
+      ['mSteps=null', /"mSteps" is not as it should be/],
+      ['learningRate=much', /"learningRate" is not as it should be/],
+    ] as const) {
+      expect(await control('obeys', 'set', pair)).toEqual([1, expect.stringMatching(why) as string]);
+    }
+    expect(await control('obeys', 'stop', 'learningRate=1')).toMatchObject([
       1,
       expect.stringContaining('takes no settings') as string,
     ]);
     expect(await control('nobody', 'stop')).toEqual([1, expect.stringContaining('There is no run "nobody"') as string]);
-    expect((await midtrain(['control', 'obeys', 'set', '--learning-rate', 'much'], env)).code).toBe(2);
     expect((await midtrain(['control', 'obeys', 'explode'], env)).code).toBe(2);
     expect(await control('obeys', 'stop-and-save')).toMatchObject([
       0,

@@ -6,6 +6,7 @@ import { readMetrics, toCsv, toTensorBoard } from '../../src/client/metricsExpor
 import { MetricsFile } from '../../src/client/metricsFile.ts';
 import { maskedCrc } from '../../src/client/tfevents.ts';
 import type { EventBody } from '../../src/runner/events.ts';
+import { eStepOf, explored, groupOf } from '../runner/exploration.ts';
 import { temporaryFolder } from '../runner/smallRun.ts';
 
 const home = temporaryFolder();
@@ -54,9 +55,9 @@ describe('the curves of a training', () => {
     const metrics = new MetricsFile(folder);
     const told: number[] = [];
     await metrics.update((from) => told.push(from));
-    expect(metrics.count).toBe(4);
-    expect([...metrics.column('loss')]).toEqual([NaN, 3.5, 3.25, 3]);
-    expect([...metrics.column('heldOutLoss')]).toEqual([4, NaN, NaN, NaN]);
+    expect(metrics.rows.count).toBe(4);
+    expect([...metrics.rows.column('loss')]).toEqual([NaN, 3.5, 3.25, 3]);
+    expect([...metrics.rows.column('heldOutLoss')]).toEqual([4, NaN, NaN, NaN]);
     expect(told).toEqual([0]);
 
     // Killed, its last row cut off; another launch does steps 2 and 3 again, and tells more of one.
@@ -73,22 +74,24 @@ describe('the curves of a training', () => {
       ]),
     );
     await metrics.update((from) => told.push(from));
-    expect([...metrics.column('step')]).toEqual([0, 1, 2]);
-    expect([...metrics.column('loss')]).toEqual([NaN, 3.5, 3.125]);
+    expect([...metrics.rows.column('step')]).toEqual([0, 1, 2]);
+    expect([...metrics.rows.column('loss')]).toEqual([NaN, 3.5, 3.125]);
     expect(told).toEqual([0, 2]);
     appendFileSync(join(folder, 'events.jsonl'), lines([[62, metric(3, 2.5)]], 8));
     await metrics.update((from) => told.push(from));
-    expect([...metrics.column('loss')]).toEqual([NaN, 3.5, 3.125, 2.5]);
-    expect([...metrics.column('passed')]).toEqual([NaN, NaN, 3, NaN]);
+    expect([...metrics.rows.column('loss')]).toEqual([NaN, 3.5, 3.125, 2.5]);
+    expect([...metrics.rows.column('passed')]).toEqual([NaN, NaN, 3, NaN]);
     expect(told).toEqual([0, 2, 3]);
     // The minute between the launches is no time at work.
-    expect([...metrics.column('worked')]).toEqual([1, 2, 5, 6]);
-    expect(metrics.marks).toEqual([{ kind: 'resumed', step: 3, time: BEGUN + 60_000, text: 'Resumed on here.' }]);
+    expect([...metrics.rows.column('worked')]).toEqual([1, 2, 5, 6]);
+    expect(metrics.marks).toEqual([
+      { kind: 'resumed', step: 3, update: 0, time: BEGUN + 60_000, text: 'Resumed on here.' },
+    ]);
 
     // Another run under the same name.
     writeFileSync(join(folder, 'events.jsonl'), lines([[0, launch]]));
     await metrics.update((from) => told.push(from));
-    expect([metrics.count, metrics.marks.length, told.at(-1)]).toEqual([0, 0, 0]);
+    expect([metrics.rows.count, metrics.marks.length, told.at(-1)]).toEqual([0, 0, 0]);
     metrics.close();
   });
 
@@ -110,7 +113,7 @@ describe('the curves of a training', () => {
       ]),
     );
     const metrics = await readMetrics(folder);
-    expect([...metrics.column('worked')]).toEqual([2, 4, 7, 10, 13]);
+    expect([...metrics.rows.column('worked')]).toEqual([2, 4, 7, 10, 13]);
     expect(metrics.marks.map(({ kind, step, text }) => [kind, step, text])).toEqual([
       ['pause', 2, 'It is so. Asked for by terminal.'],
       ['resume', 2, 'It is so. Asked for by terminal.'],
@@ -163,10 +166,96 @@ describe('the curves of a training', () => {
     expect(await metrics.sample(0)).toBeNull();
   });
 
+  it('of q have a row an update, with what held-out snippets said; one that is done again holds', async () => {
+    const heldOut = { returnWithout: -50, returnWith: -51, returnNever: -55, thinkRate: 0.25 };
+    const folder = written(
+      lines([
+        [0, launch],
+        [1, eStepOf(1, 10, { returnWith: -61.5, latentTokens: null, gradientNorm: null })],
+        [2, eStepOf(2, 10, { returnWith: -60.5, heldOut })],
+        [3, eStepOf(3, 10)],
+        [4, metric(1, 3, { codeLoss: 2.5, latentLoss: null })],
+        [5, metric(2, 3, { codeLoss: 2.25, latentLoss: 4 })],
+        [6, control('set', { settings: { thinkPenalty: 0.1 }, step: 2 })],
+        [60, launch],
+        [61, eStepOf(3, 10, { thinkPenalty: 0.1, returnWith: -59.5 })],
+      ]),
+    );
+    const told: number[][] = [];
+    const metrics = new MetricsFile(folder);
+    await metrics.update((...from) => told.push(from));
+    expect(told).toEqual([[0, 0]]);
+    const { rows, updates } = metrics;
+    expect([...updates.column('update')]).toEqual([1, 2, 3]);
+    expect([...updates.column('returnWith')]).toEqual([-61.5, -60.5, -59.5]);
+    expect([...updates.column('thinkPenalty')]).toEqual([0.05, 0.05, 0.1]);
+    expect([updates.at('latentTokens', 0), updates.at('gradientNorm', 0)]).toEqual([NaN, NaN]);
+    expect([...updates.column('heldReturnNever')]).toEqual([NaN, -55, NaN]);
+    expect([...updates.column('heldThinkRate')]).toEqual([NaN, 0.25, NaN]);
+    expect([...updates.column('worked')]).toEqual([1, 2, 7]);
+    expect([...rows.column('codeLoss')]).toEqual([2.5, 2.25]);
+    expect([...rows.column('latentLoss')]).toEqual([NaN, 4]);
+    expect(metrics.marks.map(({ kind, step, update }) => [kind, step, update])).toEqual([
+      ['set', 2, 3],
+      ['resumed', 2, 3],
+    ]);
+    appendFileSync(join(folder, 'events.jsonl'), lines([[70, eStepOf(4, 10)]], 10));
+    await metrics.update((...from) => told.push(from));
+    expect(told.at(-1)).toEqual([2, 3]);
+  });
+
+  it('have rollouts in groups, whose lines are read when they are asked for', async () => {
+    const events = [...groupOf(5, 7, 3), ...groupOf(5, 2, 2), eStepOf(5, 10), ...groupOf(10, 7, 2), eStepOf(10, 10)];
+    const folder = written(lines([[0, launch], ...events.map((event) => [1, event] as const)]));
+    const metrics = await readMetrics(folder);
+    const groups = () => metrics.groups.map(({ update, snippet, rollouts }) => [update, snippet, rollouts.length]);
+    expect(groups()).toEqual([
+      [5, 7, 3],
+      [5, 2, 2],
+      [10, 7, 2],
+    ]);
+    const [first] = groupOf(5, 2, 2);
+    expect(metrics.groups[1]!.rollouts[0]!.gain).toBeCloseTo(first!.returnWith - first!.returnNever, 10);
+    expect(await metrics.rollouts(5, 2)).toMatchObject(groupOf(5, 2, 2));
+    expect(await metrics.rollouts(6, 2)).toEqual([]);
+    // Killed and resumed before update 5: it comes again, and what was behind it goes.
+    const again = [...groupOf(5, 2, 3), eStepOf(5, 10)];
+    appendFileSync(
+      join(folder, 'events.jsonl'),
+      lines([[9, launch], ...again.map((event) => [9, event] as const)], 50),
+    );
+    await metrics.update();
+    expect(groups()).toEqual([
+      [5, 7, 3],
+      [5, 2, 3],
+    ]);
+    expect(await metrics.rollouts(5, 2)).toMatchObject(groupOf(5, 2, 3));
+    writeFileSync(join(folder, 'events.jsonl'), lines([[0, launch]]).padEnd(60_000, ' '));
+    expect(await metrics.rollouts(5, 2)).toEqual([]);
+  });
+
+  it('of 100,000 updates are all read; malformed ones are left out', async () => {
+    const wrong = [
+      { ...eStepOf(1, 2), update: -1 },
+      { ...eStepOf(1, 2), thinkRate: null },
+      { ...eStepOf(1, 2), heldOut: { returnWith: 1 } },
+      { ...groupOf(1, 1, 1)[0]!, lines: [{ code: 3 }] },
+      { type: 'e-step' },
+    ] as EventBody[];
+    const row = lines([[0, eStepOf(1, 2)]]);
+    const rows = Array.from({ length: 100_000 }, (_, i) => row.replace('"update":1,', `"update":${i + 1},`));
+    wrong.forEach((event, i) => rows.splice(20_000 * i, 0, lines([[0, event]])));
+    const metrics = await readMetrics(written(rows.join('')));
+    expect(metrics.updates.count).toBe(100_000);
+    expect(metrics.updates.last('update')).toBe(100_000);
+    expect(metrics.updates.last('returnWith')).toBe(eStepOf(1, 2).returnWith);
+    expect([metrics.groups.length, metrics.state.broken]).toEqual([0, 0]);
+  });
+
   it('of a run without events are none', async () => {
     const metrics = await readMetrics(join(home, 'nowhere'));
-    expect([metrics.count, metrics.steps, metrics.pace, metrics.samples.length]).toEqual([0, null, null, 0]);
-    expect(new TextDecoder().decode(toCsv(metrics)).split('\n')).toHaveLength(2);
+    expect([metrics.rows.count, metrics.steps, metrics.pace, metrics.samples.length]).toEqual([0, null, null, 0]);
+    expect(new TextDecoder().decode(toCsv(metrics.rows)).split('\n')).toHaveLength(2);
   });
 });
 
@@ -180,11 +269,33 @@ describe('exported curves', () => {
   );
 
   it('as CSV are as exact as they were told', async () => {
-    expect(new TextDecoder().decode(toCsv(await readMetrics(folder)))).toBe(
-      'step,time,worked,loss,heldOutLoss,learningRate,gradientNorm,tokens,tokensPerSecond,memory,passed,problems\n' +
-        '0,2023-11-14T22:13:21.000Z,1,,4.25,,,0,,,,\n' +
-        '1,2023-11-14T22:13:22.000Z,2,3.0000000001,,0.001,1.5,10,20,1000000000,1,4\n',
+    expect(new TextDecoder().decode(toCsv((await readMetrics(folder)).rows))).toBe(
+      'step,time,worked,loss,heldOutLoss,learningRate,gradientNorm,tokens,tokensPerSecond,memory,passed,problems,codeLoss,latentLoss\n' +
+        '0,2023-11-14T22:13:21.000Z,1,,4.25,,,0,,,,,,\n' +
+        '1,2023-11-14T22:13:22.000Z,2,3.0000000001,,0.001,1.5,10,20,1000000000,1,4,,\n',
     );
+  });
+
+  it('of q as CSV have a row an update, and a scalar each for TensorBoard', async () => {
+    const metrics = await readMetrics(
+      written(
+        lines([[0, launch], ...explored({ rounds: 2, eUpdates: 5, mSteps: 3 }).map((event, i) => [i, event] as const)]),
+      ),
+    );
+    const [head, ...rows] = new TextDecoder().decode(toCsv(metrics.updates)).trim().split('\n');
+    const column = (name: string) => rows.map((row) => row.split(',')[head!.split(',').indexOf(name)]);
+    expect(rows).toHaveLength(10);
+    expect(column('update')).toEqual(['1', '2', '3', '4', '5', '6', '7', '8', '9', '10']);
+    expect(column('round')).toEqual([...Array<string>(5).fill('1'), ...Array<string>(5).fill('2')]);
+    expect(column('step')[9]).toBe('3');
+    expect(column('heldReturnNever')).toEqual(['', '', '', '', '-60', '', '', '', '', '-60']);
+    const events = readRecords(toTensorBoard(metrics)).map(readEvent);
+    expect(events).toHaveLength(1 + 6 + 10);
+    const { scalars, step } = events.at(-1)!;
+    expect(step).toBe(10);
+    expect(scalars['eStep/returnNever']).toBe(Math.fround(eStepOf(10, 10).returnNever));
+    expect(scalars['eStep/heldThinkRate']).toBeGreaterThan(0);
+    expect(events[6]!.scalars['loss/code']).toBeGreaterThan(0);
   });
 
   it('for TensorBoard are records whose checksums hold, each with its scalars', async () => {

@@ -18,8 +18,9 @@ interface Chart {
 }
 interface Root {
   querySelectorAll(selector: string): ArrayLike<Chart>;
+  querySelector(selector: string): { readonly shadowRoot: Root } | null;
 }
-declare const document: { querySelector(selector: string): { readonly shadowRoot: Root } | null };
+declare const document: Pick<Root, 'querySelector'>;
 declare function requestAnimationFrame(callback: () => void): void;
 
 describe.skipIf(installed('current').length === 0)('a million steps', () => {
@@ -45,7 +46,8 @@ describe.skipIf(installed('current').length === 0)('a million steps', () => {
       const all = performance.now() - clicked;
 
       const figures = await panel.evaluate(async (steps) => {
-        const found = document.querySelector('midtrain-run')!.shadowRoot.querySelectorAll('midtrain-curves');
+        const group = document.querySelector('midtrain-run')!.shadowRoot.querySelector('midtrain-charts')!;
+        const found = group.shadowRoot.querySelectorAll('midtrain-curves');
         const charts = Array.from({ length: found.length }, (_, i) => found[i]!);
         const frames: number[] = [];
         let last = performance.now();

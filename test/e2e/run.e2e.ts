@@ -12,6 +12,7 @@ import { parseToPanel } from '../../src/webviews/run/messages.ts';
 import { assertA11y } from './harness/accessibility.ts';
 import { metricOf, newPlace, writeTraining } from './harness/midtrain.ts';
 import { installed, withVSCode } from './harness/window.ts';
+import { eStepOf, explored } from '../runner/exploration.ts';
 
 /** With MIDTRAIN_SCREENSHOTS=1 the pictures of the documentation are written. */
 const pictures = process.env['MIDTRAIN_SCREENSHOTS'] === '1' ? 'media/screenshots' : 'artifacts/screenshots';
@@ -91,11 +92,29 @@ declare class DOMParser {
 function malformedMessages(): unknown[] {
   const near = fc.record(
     {
-      type: fc.constantFrom<unknown>('run', 'metrics', 'marks', 'samples', 'sample', 'overlays', 'file', 'gone', null),
+      type: fc.constantFrom<unknown>(
+        ...[
+          'run',
+          'metrics',
+          'updates',
+          'marks',
+          'samples',
+          'sample',
+          'groups',
+          'rollouts',
+          'overlays',
+          'file',
+          'gone',
+        ],
+        null,
+      ),
       header: fc.jsonValue(),
       run: fc.jsonValue(),
       from: fc.integer(),
-      steps: fc.jsonValue(),
+      places: fc.jsonValue(),
+      updates: fc.jsonValue(),
+      rollouts: fc.array(fc.jsonValue(), { minLength: 1 }),
+      request: fc.nat({ max: 3 }),
       values: fc.jsonValue(),
       marks: fc.array(fc.jsonValue(), { minLength: 1 }),
       samples: fc.array(fc.jsonValue(), { minLength: 1 }),
@@ -211,19 +230,6 @@ describe.each(installed('current', 'oldest'))('the run panel in the %s VS Code',
         await panel.getByRole('listbox', { name: 'Samples of the live weights' }).selectOption({ index: 0 });
         await panel.getByText('After step 120, starter/7, failed').waitFor();
 
-        // 10,000 malformed messages: what is shown stays, and works on.
-        await panel.evaluate((messages) => {
-          for (const message of messages) window.postMessage(message);
-        }, malformedMessages());
-        await loss.focus();
-        await page.keyboard.press('Home');
-        await page.keyboard.press('ArrowRight');
-        await ui.until(
-          () => reading(panel),
-          (text) => text.startsWith('Step 1, 1024 tokens'),
-        );
-        await page.keyboard.press('Escape');
-
         await page.mouse.move(5, 5);
         for (const theme of version === 'current' ? (['light', 'hc-dark', 'hc-light', 'dark'] as const) : []) {
           await ui.setTheme(theme);
@@ -269,4 +275,148 @@ describe.each(installed('current', 'oldest'))('the run panel in the %s VS Code',
       });
     },
   );
+});
+
+describe.skipIf(installed('current').length === 0)('the run panel', () => {
+  it('shows the E-step of an RA3 run, its rollouts line by line, and exports both', { timeout: 400_000 }, async () => {
+    const place = newPlace();
+    const ra3 = (seed: number): EventBody[] => {
+      const rounds = explored({ rounds: 4, eUpdates: 20, mSteps: 25, seed });
+      const half = rounds.length / 2;
+      return [
+        launch,
+        ...rounds.slice(0, half),
+        control('set', 'From step 51 on a thought costs 0.1.', { settings: { thinkPenalty: 0.1 }, step: 50 }),
+        ...rounds.slice(half),
+        { type: 'done', status: 'finished', score: null, seconds: { total: 200 }, error: '' },
+      ];
+    };
+    writeTraining(place, { name: 'brite', events: ra3(5), age: 90, config: { method: 'brite', steps: 100 } });
+    writeTraining(place, { name: 'ra3', events: ra3(0), config: { method: 'ra3', steps: 100 } });
+    await withVSCode({ name: 'run-ra3', workspace: place.workspace, env: place.env }, async (vs) => {
+      const { ui, page } = vs;
+      await ui.showView('View: Show Midtrain', 'Runs');
+      await ui.treeItem('Runs', 'Training ra3').click();
+      let panel = await ui.webview();
+      const eStep = panel.locator('midtrain-charts.updates');
+      await eStep.getByRole('heading', { name: 'E-step: updates of q' }).waitFor();
+      const headings = await eStep.getByRole('heading', { level: 3 }).allInnerTexts();
+      expect(headings).toHaveLength(18);
+      await panel.getByRole('group', { name: /^Loss by part: code \d\.\d+, latents/ }).waitFor();
+      expect(await eStep.locator('[data-reading]').innerText()).toMatch(
+        /^Last: Update 80, return with penalties -\d+\.\d+, without .* gain \+\d/,
+      );
+
+      // The keyboard reads an update at a time, and zooms the E-step alone.
+      const returns = panel.getByRole('group', { name: /^Return of a snippet/ });
+      await returns.focus();
+      await page.keyboard.press('Home');
+      await page.keyboard.press('ArrowRight');
+      await ui.until(
+        () => eStep.locator('[data-reading]').innerText(),
+        (text) =>
+          text.startsWith(`Update 2, return with penalties ${Number(eStepOf(2, 80).returnWith.toPrecision(4))}`),
+      );
+      await page.keyboard.press('+');
+      await eStep.locator('vscode-button:not([disabled])', { hasText: 'Show All' }).waitFor();
+      await panel
+        .locator('midtrain-charts.steps')
+        .locator('vscode-button[disabled]', { hasText: 'Show All' })
+        .waitFor();
+      await page.keyboard.press('0');
+      await page.keyboard.press('Escape');
+      await eStep.getByRole('button', { name: /^Step 50\. Set: .* a thought costs 0\.1/ }).hover();
+      await eStep.getByRole('tooltip').getByText('a thought costs 0.1').waitFor();
+
+      // Another run beside it, in the charts of both.
+      await panel.getByRole('button', { name: 'Draw Other Runs Too…' }).click();
+      await ui.quickInput.locator('.quick-input-list .monaco-list-row', { hasText: 'Training brite' }).click();
+      await page.keyboard.press('Enter');
+      await eStep.getByText('B with penalties').first().waitFor();
+
+      // The latest group, then one that is chosen by keyboard; line by line, side by side and stacked.
+      await panel.getByText('Update 80, snippet 241: 4 rollouts').waitFor();
+      const groups = panel.getByRole('listbox', { name: 'Groups of rollouts' });
+      await groups.focus();
+      await page.keyboard.press('ArrowDown');
+      await panel.getByText('Update 80, snippet 240: 4 rollouts').waitFor();
+      const grid = panel.getByRole('grid', { name: 'Rollouts, line by line' });
+      await grid.getByText('It does not end within 24 tokens.').first().waitFor();
+      await grid.getByText('# keep the sum <b>so far</b> 合計 🧮').first().waitFor();
+      expect(await grid.getByRole('columnheader').count()).toBe(5);
+      await grid.focus();
+      await page.keyboard.press('ArrowDown');
+      await page.keyboard.press('ArrowRight');
+      expect(await grid.getAttribute('aria-activedescendant')).toBe('cell-1-1');
+      await page.mouse.move(5, 5);
+      for (const theme of ['light', 'hc-dark', 'hc-light', 'dark'] as const) {
+        await ui.setTheme(theme);
+        panel = await ui.webview();
+        await panel.getByText('B with penalties').first().waitFor();
+        await assertA11y(panel);
+        for (const [name, part] of [
+          ['e-step', eStep],
+          ['rollouts', panel.getByRole('heading', { name: 'Rollouts of q' })],
+        ] as const) {
+          await part.evaluate((element: { scrollIntoView(): void }) => {
+            element.scrollIntoView();
+          });
+          const folder = theme === 'dark' ? pictures : 'artifacts/screenshots';
+          await vs.screenshot(`${folder}/${name}-${theme}.png`);
+        }
+      }
+      await panel.getByText('Stacked', { exact: true }).click();
+      await ui.until(
+        () => grid.getByRole('columnheader').count(),
+        (count) => count === 2,
+      );
+      await grid.getByText('over never thinking: return').first().waitFor();
+      await vs.screenshot(`artifacts/screenshots/rollouts-stacked-dark.png`);
+      await assertA11y(panel);
+
+      // 10,000 malformed messages: what is shown stays, and works on.
+      await panel.evaluate((messages) => {
+        for (const message of messages) window.postMessage(message);
+      }, malformedMessages());
+      await returns.focus();
+      await page.keyboard.press('Home');
+      await ui.until(
+        () => eStep.locator('[data-reading]').innerText(),
+        (text) => text.startsWith('Update 1, return'),
+      );
+      await page.keyboard.press('Escape');
+      await groups.focus();
+      await page.keyboard.press('End');
+      await panel.getByText('Update 5, snippet 15: 4 rollouts').waitFor();
+      await panel.getByRole('button', { name: 'Follow the Latest' }).click();
+      await panel.getByText('Update 80, snippet 241: 4 rollouts').waitFor();
+
+      await eStep.getByRole('button', { name: 'CSV' }).click();
+      const proposed = (): Promise<string> => ui.quickInput.locator('input.input').first().inputValue();
+      await ui.until(proposed, (path) => path.endsWith('ra3.e-step.csv'));
+      await ui.quickInput.getByText('OK', { exact: true }).click();
+      const csv = await ui.until(
+        () => readFile(join(place.workspace, 'ra3.e-step.csv'), 'utf8').catch(() => ''),
+        (text) => text !== '',
+      );
+      expect(csv.trim().split('\n')).toHaveLength(81);
+      await panel.getByRole('button', { name: 'SVG', exact: true }).click();
+      await ui.until(proposed, (path) => path.endsWith('ra3.svg'));
+      await ui.quickInput.getByText('OK', { exact: true }).click();
+      const svg = await ui.until(
+        () => readFile(join(place.workspace, 'ra3.svg'), 'utf8').catch(() => ''),
+        (text) => text.includes('</svg>'),
+      );
+      for (const heading of headings) expect(svg).toContain(heading);
+      expect((await panel.evaluate(readLines, svg)).length).toBeGreaterThan(40); // of both runs, in all charts
+
+      await vs.reloadWindow();
+      panel = await ui.webview();
+      await panel.getByText('B with penalties').first().waitFor();
+      await panel.getByText('Update 80, snippet 241: 4 rollouts').waitFor();
+      expect(await panel.getByRole('checkbox', { name: 'Stacked' }).getAttribute('checked')).not.toBeNull();
+      expect(await ui.errors()).toEqual([]);
+      expect(vs.externalRequests).toEqual([]);
+    });
+  });
 });

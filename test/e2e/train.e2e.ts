@@ -120,3 +120,117 @@ describe.each(installed('current', 'oldest'))('a run config in the %s VS Code', 
     });
   });
 });
+
+describe.skipIf(installed('current').length === 0)('training', () => {
+  it(
+    'is begun from a model by a method, estimated, previewed, resumed and exported',
+    { timeout: 400_000 },
+    async () => {
+      const place = newPlace();
+      const model = await writeTinyModel(place.workspace);
+      writeFileSync(
+        join(place.workspace, 'tiny.midtrain.json'),
+        JSON.stringify({ ...smallConfig, model: 'tiny-1', steps: 100_000, schedule: 'constant' }, null, 2),
+      );
+      const options = {
+        name: 'train-model',
+        workspace: place.workspace,
+        env: place.env,
+        settings: { 'midtrain.models': [model] },
+      };
+      await withVSCode(options, async (vs) => {
+        const { ui } = vs;
+        await ui.viewContainer('Midtrain').click();
+
+        // From a model's row: the method is asked for, and what it needs is in the form.
+        await ui.chooseInContextMenu(ui.treeItem('Models', 'tiny-1'), 'Train…');
+        await ui.pick('RA3');
+        await ui.fillInput('latents', { title: 'New Training Config' });
+        let form = await ui.webview();
+        await form.getByRole('heading', { name: 'latents', exact: true }).waitFor();
+        const latents = form.getByRole('group', { name: 'Abstractions' });
+        await latents.getByRole('heading', { name: 'Abstractions' }).waitFor();
+        expect(await input(form, 'abstractions.thinkPenalty').inputValue()).toBe('0.05');
+        expect(await field(form, 'lora.rank').count()).toBe(0);
+        expect(await field(form, 'abstractions.writer').count()).toBe(0);
+        const written = (): Record<string, unknown> =>
+          JSON.parse(readFileSync(join(place.workspace, 'latents.midtrain.json'), 'utf8')) as Record<string, unknown>;
+        expect(written()).toMatchObject({ model, method: 'ra3', abstractions: { groupSize: 8, thinkPenalty: 0.05 } });
+        for (const theme of ['light', 'hc-dark', 'hc-light', 'dark'] as const) {
+          await ui.setTheme(theme);
+          form = await ui.webview();
+          await latents.waitFor();
+          await assertA11y(form);
+          await latents.evaluate((element: { scrollIntoView(): void }) => {
+            element.scrollIntoView();
+          });
+          await vs.screenshot(`artifacts/screenshots/form-abstractions-${theme}.png`);
+        }
+        // With another method only what is in the file is left, and by hand it can be taken away.
+        await field(form, 'method').locator('vscode-single-select').click();
+        await form.getByRole('option', { name: 'synthetic' }).click();
+        await field(form, 'abstractions.writer').waitFor();
+        await field(form, 'abstractions.kl').waitFor({ state: 'detached' });
+        expect(await field(form, 'abstractions.thinkPenalty').count()).toBe(1);
+        await vs.page.keyboard.press('ControlOrMeta+S');
+
+        // Its keys are explained in the text too.
+        await form.getByRole('button', { name: 'Open as JSON' }).click();
+        await ui.editor.waitFor();
+        await vs.page
+          .locator('.view-line span', { hasText: /^"thinkPenalty"$/ })
+          .last()
+          .hover();
+        await vs.page.locator('.monaco-hover:visible', { hasText: 'What a thought costs (c), in nats.' }).waitFor();
+
+        // The lenses over a config: what it needs, and what its data become.
+        await ui.openFile('tiny.midtrain.json');
+        await lens(vs, 'Estimate').click();
+        await ui.notification(/memory/).waitFor({ timeout: 90_000 });
+        await ui.pressNotificationButton(/memory/, 'Show Estimate');
+        const estimate = await ui.until(
+          () => ui.editorText(),
+          (text) => text.includes('tiny.midtrain.json') && text.includes('memory'),
+        );
+        expect(estimate).toMatch(/\d MB/);
+        await ui.clearNotifications();
+        await ui.openFile('tiny.midtrain.json');
+        await lens(vs, 'Preview Data').click();
+        await ui.until(
+          () => ui.editorText(),
+          (text) => /tiny\.midtrain\.json[^]*tokens/.test(text),
+          90_000,
+        );
+
+        // Run, stop, and go on by the lens.
+        await ui.openFile('tiny.midtrain.json');
+        await lens(vs, 'Run').click();
+        const row = ui.view('Runs').locator('[role=treeitem]', { hasText: 'Training tiny' }).first();
+        await row.filter({ hasText: /step [1-9]\d* of 100000/ }).waitFor({ timeout: 120_000 });
+        await ui.pressRowAction(row, 'Stop and Save');
+        await row.filter({ hasText: 'stopped' }).waitFor({ timeout: 60_000 });
+        const step = async (): Promise<number> => Number(/step (\d+) of/.exec(await row.innerText())?.[1] ?? 0);
+        const stopped = await step();
+        await lens(vs, 'Resume').click();
+        await row.filter({ hasNotText: 'stopped' }).waitFor({ timeout: 90_000 });
+        await ui.until(step, (now) => now > stopped, 90_000);
+        await lens(vs, 'Resume').waitFor({ state: 'detached' });
+        await ui.pressRowAction(row, 'Stop and Save');
+        await row.filter({ hasText: 'stopped' }).waitFor({ timeout: 60_000 });
+
+        // Exported where the dialog proposes.
+        await ui.chooseInContextMenu(row, 'Export Model…');
+        await ui.quickInput.getByText('Export which checkpoint? (1/2)').waitFor();
+        await vs.page.keyboard.press('Enter');
+        await ui.pick('GGUF, F16');
+        const proposed = (): Promise<string> => ui.quickInput.locator('input.input').first().inputValue();
+        const target = await ui.until(proposed, (path) => path.endsWith('-f16.gguf'));
+        await vs.page.keyboard.press('Enter');
+        await ui.notification('GGUF, F16 written to').waitFor({ timeout: 90_000 });
+        expect(readFileSync(target).subarray(0, 4).toString()).toBe('GGUF');
+        expect(await ui.errors()).toEqual([]);
+        expect(vs.externalRequests).toEqual([]);
+      });
+    },
+  );
+});

@@ -113,11 +113,86 @@ describe.skipIf(installed('current').length === 0)('a training at work', () => {
 
       const [folder] = await listRuns(place.runs);
       const metrics = await readMetrics(folder!);
-      const steps = metrics.column('step');
+      const steps = metrics.rows.column('step');
       expect([...steps]).toEqual(Array.from(steps, (_, i) => i)); // none is missing, none there twice
-      expect(metrics.column('learningRate').at(-1)).toBe(0.00123);
+      expect(metrics.rows.column('learningRate').at(-1)).toBe(0.00123);
       expect(await ui.errors()).toEqual([]);
       expect(vs.externalRequests).toEqual([]);
     });
   });
+
+  it(
+    'of RA3 shows its E-step, whose settings are set from palette, panel and terminal',
+    { timeout: 400_000 },
+    async () => {
+      const place = newPlace();
+      const model = await writeTinyModel(place.root);
+      const config = join(place.workspace, 'latents.midtrain.json');
+      const change = {
+        ...{ model, method: 'ra3', steps: 100_000, evaluationInterval: 0, checkpointInterval: 10_000 },
+        abstractions: {
+          ...{
+            eUpdates: 3,
+            mSteps: 2,
+            warmup: 0,
+            groupSize: 2,
+            snippets: 2,
+            maxLatentTokens: 6,
+            evaluationSnippets: 1,
+          },
+        },
+      };
+      writeFileSync(config, JSON.stringify({ ...smallConfig, ...change }));
+      await withVSCode({ name: 'training-ra3', workspace: place.workspace, env: place.env }, async (vs) => {
+        const { ui } = vs;
+        await ui.viewContainer('Midtrain').click();
+        await ui.openFile('latents.midtrain.json');
+        await vs.page.locator('.codelens-decoration a', { hasText: 'Run' }).first().click();
+        const row = ui.treeItem('Runs', 'Training latents');
+        await row.click();
+        let panel = await ui.webview();
+        const eStep = () => panel.locator('midtrain-charts.updates');
+        const mark = (words: RegExp) => eStep().getByRole('button', { name: words }).first();
+        const reading = (): Promise<string> => eStep().locator('[data-reading]').innerText();
+        await eStep().waitFor({ timeout: 120_000 });
+        await panel.getByRole('grid', { name: 'Rollouts, line by line' }).waitFor({ timeout: 60_000 });
+
+        await ui.runCommand('Midtrain: Set Think Penalty…');
+        await ui.fillInput('-1', { title: 'What a thought costs' });
+        await ui.quickInput.getByText('Write a number from 0 on').waitFor();
+        await ui.fillInput('0.25');
+        await mark(/Set: From update \d+ of q on a thought costs 0\.25 nats/).waitFor({ timeout: 60_000 });
+        await ui.until(reading, (text) => text.includes(', c 0.25,'), 60_000);
+
+        await vs.reloadWindow();
+        panel = await ui.webview();
+        await mark(/a thought costs 0\.25 nats/).waitFor({ timeout: 60_000 });
+        await panel.getByRole('button', { name: 'Set Group Size…' }).click();
+        await ui.fillInput('3', { title: 'Rollouts of a snippet' });
+        await mark(/a group has 3 rollouts/).waitFor({ timeout: 60_000 });
+        await panel.getByText(/: 3 rollouts, on average/).waitFor({ timeout: 60_000 });
+        const [folder] = await listRuns(place.runs);
+        inTerminal(place, 'control', folder!, 'set', 'temperature=0.5', 'mSteps=4', 'eUpdates=1');
+        await mark(/rollouts have temperature 0\.5, and a round has 1 updates of q, and a round has 4 steps/).waitFor({
+          timeout: 60_000,
+        });
+        // What is set is what is asked about next time.
+        await ui.chooseInContextMenu(row, 'Set Think Penalty…');
+        expect(await ui.quickInput.locator('input.input').first().inputValue()).toBe('0.25');
+        await vs.page.keyboard.press('Escape');
+        await assertA11y(panel);
+        await vs.screenshot('artifacts/screenshots/training-ra3-dark.png');
+        await ui.pressRowAction(row, 'Stop and Save');
+        await row.filter({ hasText: 'stopped' }).waitFor({ timeout: 60_000 });
+        expect(await panel.getByRole('button', { name: 'Set Group Size…' }).count()).toBe(0);
+
+        const { updates } = await readMetrics(folder!);
+        const numbers = updates.column('update');
+        expect([...numbers]).toEqual(Array.from(numbers, (_, i) => i + 1));
+        expect(updates.last('thinkPenalty')).toBe(0.25);
+        expect(await ui.errors()).toEqual([]);
+        expect(vs.externalRequests).toEqual([]);
+      });
+    },
+  );
 });

@@ -79,6 +79,27 @@ describe('the form', () => {
     }
   });
 
+  it('shows what only some methods need where they are chosen, under a heading', () => {
+    const placed = new Map(sections.flatMap(({ fields }) => fields.map((field) => [field.path.join('.'), field])));
+    expect(placed.get('lora.rank')).toMatchObject({
+      group: 'LoRA',
+      needs: { key: 'train', values: ['lora'] },
+      field: { label: 'Rank' },
+    });
+    expect(placed.get('abstractions.eUpdates')).toMatchObject({
+      group: 'Abstractions',
+      needs: { key: 'method', values: ['ra3', 'brite'] },
+      field: { label: 'E-step updates' },
+    });
+    expect(placed.get('abstractions.writer')?.needs?.values).toEqual(['synthetic']);
+    expect(placed.get('steps')).toMatchObject({ group: '', needs: null });
+    for (const { needs } of placed.values()) {
+      if (needs === null) continue;
+      const { field } = placed.get(needs.key)!;
+      expect('options' in field ? field.options : []).toEqual(expect.arrayContaining(needs.values));
+    }
+  });
+
   it('knows the control of each', () => {
     const kinds = Object.fromEntries(
       sections.flatMap(({ fields }) => fields.map(({ path, field }) => [path.join('.'), field.kind])),

@@ -10,6 +10,7 @@ import type { EventBody } from '../../src/runner/events.ts';
 import { RUN_FORMAT } from '../../src/runner/runFolder.ts';
 import { RunCurves } from '../../src/webviews/run/curves.ts';
 import { ACTIONS, parseFromPanel, parseToPanel, type ToPanel } from '../../src/webviews/run/messages.ts';
+import { eStepOf, explored, groupOf } from '../runner/exploration.ts';
 import { temporaryFolder } from '../runner/smallRun.ts';
 import { smallTraining } from '../runner/smallTraining.ts';
 
@@ -32,18 +33,18 @@ const sample: EventBody = {
   },
 };
 
-const lines = (events: readonly EventBody[], first = 1): string =>
+const rowsOf = (events: readonly EventBody[], first = 1): string =>
   events.map((event, i) => `${JSON.stringify({ seq: first + i, time: 1e12 + 1000 * i, ...event })}\n`).join('');
 
-function written(name: string, events: readonly EventBody[]): string {
+function written(name: string, events: readonly EventBody[], config: object = {}): string {
   const folder = join(home, name);
   mkdirSync(folder);
-  const request = { ...smallTraining('/models/tiny'), name };
+  const request = { ...smallTraining('/models/tiny', config), name };
   writeFileSync(
     join(folder, 'run.json'),
     JSON.stringify({ format: RUN_FORMAT, kind: 'training', created: 1e12, request }),
   );
-  writeFileSync(join(folder, 'events.jsonl'), lines(events));
+  writeFileSync(join(folder, 'events.jsonl'), rowsOf(events));
   return folder;
 }
 
@@ -92,7 +93,7 @@ async function opened(folder: string, choice: readonly string[] | null = null) {
     /** As the panel has them. */
     curves: (of_ = folder): RunCurves => {
       for (const message of told.slice(taken)) {
-        if (message.type !== 'metrics') continue;
+        if (message.type !== 'metrics' && message.type !== 'updates') continue;
         const known = curves.get(message.run) ?? new RunCurves();
         curves.set(message.run, known);
         expect(known.apply(message)).toBe(true);
@@ -112,10 +113,10 @@ describe('a run panel', () => {
     const panel = await opened(whole);
     expect(panel.told).toEqual([]);
     panel.session.receive({ type: 'ready', overlays: [] });
-    await expect.poll(() => panel.curves().count).toBe(9);
+    await expect.poll(() => panel.curves().steps.count).toBe(9);
     for (const message of panel.told) expect(parseToPanel(message)).toEqual(message);
-    expect(panel.curves().of('loss').at(8)).toBe(2);
-    expect(panel.curves().of('heldOutLoss').at(3)).toBeNaN();
+    expect(panel.curves().steps.of('loss').at(8)).toBe(2);
+    expect(panel.curves().steps.of('heldOutLoss').at(3)).toBeNaN();
     const { header } = panel.of('run').at(-1)!;
     expect(header).toMatchObject({ status: 'finished', step: 8, steps: 8, left: null, phase: null, error: '' });
     expect(header.actions).toEqual(['openFolder', 'exportCsv', 'exportTensorBoard']);
@@ -133,19 +134,60 @@ describe('a run panel', () => {
     panel.close();
   });
 
+  it('is told the updates of q and groups of rollouts, whose lines it asks for', async () => {
+    const begun = explored({ rounds: 1, eUpdates: 10, mSteps: 3, groupSize: 2 });
+    const set: EventBody = {
+      type: 'control',
+      verb: 'set',
+      client: 'terminal',
+      detail: 'It is.',
+      settings: { thinkPenalty: 0.2 },
+    };
+    const folder = written('ra3', [launch, set, ...begun], { method: 'ra3' });
+    const panel = await opened(folder);
+    panel.session.receive({ type: 'ready', overlays: [] });
+    await expect.poll(() => panel.curves().updates.count).toBe(10);
+    for (const message of panel.told) expect(parseToPanel(message)).toEqual(message);
+    expect(panel.curves().steps.of('codeLoss').some).toBe(true);
+    expect(panel.curves().updates.of('returnNever').at(9)).toBe(Math.fround(eStepOf(10, 10).returnNever));
+    const { header } = panel.of('run').at(-1)!;
+    expect(header.actions).toEqual(['resume', 'openFolder', 'exportCsv', 'exportEStepCsv', 'exportTensorBoard']);
+    expect(header.facts).toContainEqual({ name: 'Think penalty', value: '0.2 nats' });
+    const groups = panel.of('groups').at(-1)!;
+    expect([[...groups.updates], [...groups.snippets], [...groups.sizes]]).toEqual([
+      [5, 5, 10, 10],
+      [15, 16, 30, 31],
+      [2, 2, 2, 2],
+    ]);
+    panel.session.receive({ type: 'rollouts', request: 1, update: 10, snippet: 31 });
+    const lines = groupOf(10, 31, 2)[1]!.lines;
+    await expect.poll(() => panel.of('rollouts').at(-1)?.rollouts[1]?.lines).toEqual(lines);
+    panel.session.receive({ type: 'rollouts', request: 2, update: 10, snippet: 3 });
+    await expect.poll(() => panel.of('rollouts').at(-1)).toMatchObject({ request: 2, rollouts: [] });
+    // Another launch does updates 6 to 10 again.
+    appendFileSync(
+      join(folder, 'events.jsonl'),
+      rowsOf([launch, eStepOf(6, 10), ...groupOf(7, 40, 3), eStepOf(7, 10)], 100),
+    );
+    await panel.run.refresh();
+    await expect.poll(() => panel.curves().updates.count).toBe(7);
+    expect([...panel.of('groups').at(-1)!.updates]).toEqual([5, 5, 7]);
+    panel.close();
+  });
+
   it('follows a run that goes on, from where it was told', async () => {
     const folder = written('growing', [launch, ...steps(0, 2)]);
     const panel = await opened(folder);
     panel.session.receive({ type: 'ready', overlays: [] });
-    await expect.poll(() => panel.curves().count).toBe(3);
+    await expect.poll(() => panel.curves().steps.count).toBe(3);
     // Nobody holds it: its process is gone, and it says so and what can be done.
     expect(panel.of('run').at(-1)?.header).toMatchObject({
       status: 'crashed',
       actions: ['resume', 'openFolder', 'exportCsv', 'exportTensorBoard'],
     });
-    appendFileSync(join(folder, 'events.jsonl'), lines([launch, ...steps(2, 5)], 5));
+    appendFileSync(join(folder, 'events.jsonl'), rowsOf([launch, ...steps(2, 5)], 5));
     await panel.run.refresh();
-    await expect.poll(() => panel.curves().count).toBe(6);
+    await expect.poll(() => panel.curves().steps.count).toBe(6);
     expect(panel.of('metrics').at(-1)).toMatchObject({ from: 2 });
     expect(panel.of('marks').at(-1)?.marks).toMatchObject([{ kind: 'resumed', step: 2 }]);
     panel.close();
@@ -163,14 +205,14 @@ describe('a run panel', () => {
           ?.runs.map(({ folder }) => folder),
       )
       .toEqual([other]);
-    await expect.poll(() => panel.curves(other).count).toBe(7);
+    await expect.poll(() => panel.curves(other).steps.count).toBe(7);
     panel.session.receive({ type: 'removeOverlay', folder: other });
     await expect.poll(() => panel.of('overlays').at(-1)?.runs).toEqual([]);
     panel.close();
     // After a reload it says which they were.
     const again = await opened(whole);
     again.session.receive({ type: 'ready', overlays: [other] });
-    await expect.poll(() => again.curves(other).count).toBe(7);
+    await expect.poll(() => again.curves(other).steps.count).toBe(7);
     again.close();
   });
 
@@ -202,7 +244,7 @@ describe('malformed messages of a panel', () => {
   it('of 10,000 kinds do nothing; proper ones do what they say', async () => {
     const panel = await opened(whole);
     panel.session.receive({ type: 'ready', overlays: [] });
-    await expect.poll(() => panel.curves().count).toBe(9);
+    await expect.poll(() => panel.curves().steps.count).toBe(9);
     await new Promise((resolve) => setTimeout(resolve, 300));
     const type = fc.constantFrom<unknown>(
       ...['ready', 'action', 'sample', 'chooseOverlays', 'removeOverlay', 'picture', 'exit', '', null, {}],

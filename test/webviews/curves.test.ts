@@ -3,7 +3,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decimated, gridOf, lowerBound, RunCurves, Values } from '../../src/webviews/run/curves.ts';
 import { groupsOf } from '../../src/webviews/run/marks.ts';
-import { type MetricsMessage, QUANTITIES } from '../../src/webviews/run/messages.ts';
+import {
+  type MetricsMessage,
+  QUANTITIES,
+  UPDATE_QUANTITIES,
+  type UpdatesMessage,
+} from '../../src/webviews/run/messages.ts';
 import { amount, bytes, figure, rangeOf, span, ticks } from '../../src/webviews/run/scales.ts';
 
 const number = fc.oneof(
@@ -21,10 +26,12 @@ function message(from: number, steps: readonly number[], loss: readonly number[]
   const column = (value: number): Float32Array<ArrayBuffer> => new Float32Array(steps.length).fill(value);
   const values = Object.fromEntries(QUANTITIES.map((name) => [name, column(NaN)])) as MetricsMessage['values'];
   return {
-    ...{ type: 'metrics', run: '/run', from, steps: Uint32Array.from(steps) },
-    worked: Float64Array.from(steps.map((step) => 2 * step)),
-    tokens: Float64Array.from(steps.map((step) => 100 * step)),
-    times: Float64Array.from(steps.map((step) => 1e12 + step)),
+    ...{ type: 'metrics', run: '/run', from },
+    places: {
+      step: Float64Array.from(steps),
+      tokens: Float64Array.from(steps.map((step) => 100 * step)),
+      time: Float64Array.from(steps.map((step) => 2 * step)),
+    },
     values: { ...values, loss: Float32Array.from(loss), passed: column(1), problems: column(4) },
   };
 }
@@ -111,7 +118,7 @@ describe('decimation', () => {
         ),
       ).toBe(true);
     }
-    const drawn = decimated(curves.places('step'), curves.of('loss'), 1, 1_000_000, 800);
+    const drawn = decimated(curves.steps.places('step'), curves.steps.of('loss'), 1, 1_000_000, 800);
     expect(drawn.filter((value) => value !== null)).toHaveLength(1600);
     expect(Math.max(...drawn.map((value) => value ?? 0))).toBe(50);
   });
@@ -122,31 +129,58 @@ describe('the curves of a run', () => {
     const curves = new RunCurves();
     expect(curves.apply(message(0, [0, 1, 2, 3], [NaN, 4, 3, 2]))).toBe(true);
     expect(curves.apply(message(2, [2, 3], [2.5, 1]))).toBe(true); // done again
-    expect([0, 1, 2, 3].map((row) => curves.of('loss').at(row))).toEqual([NaN, 4, 2.5, 1]);
-    expect(curves.of('passAt1').at(1)).toBe(0.25);
-    expect([...curves.places('tokens')]).toEqual([0, 100, 200, 300]);
+    expect([0, 1, 2, 3].map((row) => curves.steps.of('loss').at(row))).toEqual([NaN, 4, 2.5, 1]);
+    expect(curves.steps.of('passAt1').at(1)).toBe(0.25);
+    expect([...curves.steps.places('tokens')]).toEqual([0, 100, 200, 300]);
     const bad: MetricsMessage[] = [
       message(9, [9], [1]), // leaves a hole
       message(4, [3], [1]), // does not rise
-      { ...message(4, [4], [1]), tokens: new Float64Array(2) },
+      { ...message(4, [4], [1]), places: { ...message(4, [4], [1]).places, tokens: new Float64Array(2) } },
+      message(4, [NaN], [1]),
     ];
     for (const one of bad) expect(curves.apply(one)).toBe(false);
-    expect(curves.count).toBe(4);
-    expect(curves.nearest('step', 2.4)).toBe(2);
-    expect(curves.nearest('time', 1e9)).toBe(3);
+    expect(curves.steps.count).toBe(4);
+    expect(curves.steps.nearest('step', 2.4)).toBe(2);
+    expect(curves.steps.nearest('time', 1e9)).toBe(3);
     expect(curves.apply(message(0, [], []))).toBe(true);
-    expect([curves.count, curves.nearest('step', 1)]).toEqual([0, null]);
+    expect([curves.steps.count, curves.steps.nearest('step', 1)]).toEqual([0, null]);
   });
 
   it('are smoothed without the bias of their beginning', () => {
     const curves = new RunCurves();
     curves.apply(message(0, [0, 1, 2, 3, 4], [NaN, 4, 4, 4, 8]));
     curves.smooth(0.5);
-    const smoothed = [0, 1, 2, 3, 4].map((row) => curves.of('smoothed').at(row));
+    const smoothed = [0, 1, 2, 3, 4].map((row) => curves.steps.of('smoothed').at(row));
     expect(smoothed.slice(0, 4)).toEqual([NaN, 4, 4, 4]);
     expect(smoothed[4]).toBeCloseTo((8 + 4 / 2 + 4 / 4 + 4 / 8) / (1 + 1 / 2 + 1 / 4 + 1 / 8), 5);
     curves.smooth(0);
-    expect(curves.of('smoothed').at(4)).toBe(8);
+    expect(curves.steps.of('smoothed').at(4)).toBe(8);
+  });
+});
+
+describe('the curves of q', () => {
+  const updates = (from: number, numbers: readonly number[], gain: number): UpdatesMessage => {
+    const column = (value: number): Float32Array<ArrayBuffer> => new Float32Array(numbers.length).fill(value);
+    const values = Object.fromEntries(UPDATE_QUANTITIES.map((name) => [name, column(NaN)])) as UpdatesMessage['values'];
+    return {
+      ...{ type: 'updates', run: '/run', from, places: { update: Float64Array.from(numbers) } },
+      values: { ...values, returnWith: column(gain - 60), returnNever: column(-60) },
+    };
+  };
+
+  it('are apart from those of the model, and have gains over never thinking', () => {
+    const curves = new RunCurves();
+    expect(curves.apply(updates(0, [1, 2, 5], 3))).toBe(true);
+    expect(curves.apply(updates(2, [3, 4], 5))).toBe(true); // done again
+    curves.smooth(0.5);
+    expect([curves.steps.count, curves.updates.count]).toEqual([0, 4]);
+    expect([0, 1, 2, 3].map((row) => curves.updates.of('gain').at(row))).toEqual([3, 3, 5, 5]);
+    expect(curves.updates.of('smoothed').at(3)).toBeCloseTo(
+      (5 + 5 / 2 + 3 / 4 + 3 / 8) / (1 + 1 / 2 + 1 / 4 + 1 / 8),
+      5,
+    );
+    expect(curves.updates.of('heldGain').some).toBe(false);
+    expect(curves.apply(updates(4, [4], 1))).toBe(false);
   });
 });
 
@@ -196,7 +230,7 @@ it('marks that would cover each other are one, so that each can be pressed', () 
   const place = fc.double({ min: 0, max: 900, noNaN: true });
   fc.assert(
     fc.property(fc.array(place, { maxLength: 60 }), (places) => {
-      const mark = { kind: 'set', step: 1, time: 0, text: '' } as const;
+      const mark = { kind: 'set', step: 1, update: 0, time: 0, text: '' } as const;
       const groups = groupsOf(places.map((left) => ({ mark, left })));
       expect(groups.reduce((sum, { marks }) => sum + marks.length, 0)).toBe(places.length);
       groups.slice(1).forEach(({ left }, i) => {

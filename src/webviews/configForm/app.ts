@@ -7,7 +7,7 @@ import { html, LitElement, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import { onMessage, send } from '../host.ts';
 import { appStyles } from './appStyles.ts';
-import { nameOf } from './fieldValue.ts';
+import { nameOf, valueAt } from './fieldValue.ts';
 import { fieldView, type FormState } from './fieldView.ts';
 import { type Action, type FromPanel, parseToPanel, type PlacedField, type ToPanel } from './messages.ts';
 
@@ -63,10 +63,29 @@ export class ConfigFormApp extends LitElement {
         ({ title, fields }) =>
           html`<section aria-labelledby=${title}>
             <h2 id=${title}>${title}</h2>
-            ${fields.map(({ field, path }) => fieldView(field, path, form))}
+            ${groupsOf(fields.filter((field) => this.#counts(field, config))).map(
+              ([group, inner]) =>
+                html`<div
+                  class=${group === '' ? '' : 'group'}
+                  role=${group === '' ? nothing : 'group'}
+                  aria-label=${group === '' ? nothing : group}
+                >
+                  ${group === '' ? nothing : html`<h3>${group}</h3>`}
+                  ${inner.map(({ field, path }) => fieldView(field, path, form))}
+                </div>`,
+            )}
           </section>`,
       )}
     </main>`;
+  }
+
+  /** Whether a field is shown: where it does something, where the file has it, and where something is wrong with it. */
+  #counts({ path, needs }: PlacedField, { values, problems }: Config): boolean {
+    if (needs === null || valueAt(values, path) !== undefined) return true;
+    const fields = this.#sections.flatMap((section) => section.fields);
+    const other = fields.find((one) => nameOf(one.path) === needs.key);
+    const value = valueAt(values, [needs.key]) ?? other?.field.otherwise;
+    return needs.values.includes(String(value)) || problems.some((problem) => nameOf(problem.path) === nameOf(path));
   }
 
   #button(action: Action): TemplateResult {
@@ -98,6 +117,17 @@ export class ConfigFormApp extends LitElement {
     if (error !== '') return html`<p class="error" role="alert">${error}</p>`;
     return html`<pre class="estimate" role="status" tabindex="0" aria-label="Estimate">${lines.join('\n')}</pre>`;
   }
+}
+
+/** Neighbours of one group together. */
+function groupsOf(fields: readonly PlacedField[]): [group: string, fields: PlacedField[]][] {
+  const groups: [string, PlacedField[]][] = [];
+  for (const field of fields) {
+    const last = groups.at(-1);
+    if (last?.[0] === field.group) last[1].push(field);
+    else groups.push([field.group, [field]]);
+  }
+  return groups;
 }
 
 /** Whether a problem at `name` is shown at this field. */

@@ -30,6 +30,17 @@ export const appStyles = css`
     font-weight: 600;
     margin: 22px 0 4px;
   }
+  h3 {
+    font-size: 1em;
+    font-weight: 600;
+    margin: 6px 0 2px;
+  }
+  .group {
+    margin: 8px 0 8px 14px;
+    padding-left: 14px;
+    border-left: 1px solid var(--vscode-panel-border, var(--vscode-contrastBorder));
+    scroll-margin-top: 100px; /* below the head */
+  }
   p {
     margin: 2px 0 6px;
   }

@@ -34,8 +34,16 @@ const listField = v.object({
 export type ListField = v.InferOutput<typeof listField>;
 
 const field = v.variant('kind', [plainField, listField]);
-/** A field and where its key is. */
-const placed = v.object({ path, field });
+/**
+ * A field and where its key is; what the keys beside it have in common, '' where nothing; and the key and values beside which
+ * it counts, null: always.
+ */
+const placed = v.object({
+  path,
+  field,
+  group: v.string(),
+  needs: v.nullable(v.object({ key: v.string(), values: v.array(v.string()) })),
+});
 export type PlacedField = v.InferOutput<typeof placed>;
 
 export const ACTIONS = ['run', 'resume', 'estimate', 'openText'] as const;

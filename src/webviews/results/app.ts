@@ -11,6 +11,7 @@ import '@vscode-elements/elements/dist/vscode-tabs/index.js';
 import '@vscode-elements/elements/dist/vscode-textfield/index.js';
 import { html, LitElement, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
+import { Answers, goneView } from '../answers.ts';
 import { onMessage, save, saved, send } from '../host.ts';
 import { appStyles } from './appStyles.ts';
 import { type DetailEvents, detailView, type Section, SECTIONS } from './detailView.ts';
@@ -33,8 +34,6 @@ import { type Verdict, verdictIcon } from './verdicts.ts';
 const ORDER_MILLISECONDS = 250;
 /** A selection that stays for so long is asked for: holding a key down skips many rows. */
 const DETAIL_MILLISECONDS = 60;
-/** An answer that has not come by then will not come. */
-const ANSWER_MILLISECONDS = 10_000;
 const NARROW_PIXELS = 760;
 const FIRST_ROWS = 'first rows';
 
@@ -58,8 +57,6 @@ export class ResultsApp extends LitElement {
   @state() accessor #gone = '';
   @state() accessor #file: Extract<ToPanel, { type: 'file' }> | null = null;
   @state() accessor #narrow = false;
-  /** Nobody answers: the extension was ended without a word, and a later one does not know this panel. */
-  @state() accessor #isLost = false;
   @state() accessor #kept: Saved = parseSaved(saved()) ?? {
     folder: '',
     sample: null,
@@ -73,7 +70,7 @@ export class ResultsApp extends LitElement {
   #ordered = -Infinity;
   #orderTimer: number | null = null;
   #detailTimer: number | null = null;
-  #answerTimer: number | null = null;
+  readonly #answers = new Answers(this);
   readonly #resized = new ResizeObserver(([entry]) => {
     this.#narrow = (entry?.contentRect.width ?? NARROW_PIXELS) < NARROW_PIXELS;
   });
@@ -92,23 +89,12 @@ export class ResultsApp extends LitElement {
   }
 
   override render(): TemplateResult {
-    if (this.#gone !== '')
-      return html`<main class="gone">
-        <h1>No results</h1>
-        <p>${this.#gone}</p>
-      </main>`;
+    if (this.#gone !== '') return goneView('No results', this.#gone);
     const header = this.#header;
     if (header === null) return html`<main class="gone"><p>Opening the run…</p></main>`;
     return html`
       <main>
-        ${
-          this.#isLost
-            ? html`<p class="error" role="alert">
-                Midtrain was restarted and does not know this panel any more. Close it, and open the results from the
-                Runs view.
-              </p>`
-            : ''
-        }
+        ${this.#answers.view('results')}
         ${summary(header, {
           act: (action) => {
             tell({ type: 'action', action });
@@ -226,9 +212,7 @@ export class ResultsApp extends LitElement {
   };
 
   #receive(message: ToPanel): void {
-    if (this.#answerTimer !== null) clearTimeout(this.#answerTimer);
-    this.#answerTimer = null;
-    this.#isLost = false;
+    this.#answers.heard();
     switch (message.type) {
       case 'run':
         this.#header = message.header;
@@ -293,9 +277,7 @@ export class ResultsApp extends LitElement {
       if (this.#selected === null) return;
       this.#requests += 1;
       tell({ type: 'detail', request: this.#requests, row: this.#selected });
-      this.#answerTimer ??= window.setTimeout(() => {
-        this.#isLost = true;
-      }, ANSWER_MILLISECONDS);
+      this.#answers.expect();
     }, DETAIL_MILLISECONDS);
   }
 

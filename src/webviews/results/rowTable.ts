@@ -2,15 +2,10 @@
  * The table of samples: only the rows on the screen are drawn, however many there are. One row is selected; the keyboard
  * moves it, and the columns' heads sort. Knows nothing of what a selection means.
  */
-import {
-  elementScroll,
-  observeElementOffset,
-  observeElementRect,
-  Virtualizer,
-  type VirtualItem,
-} from '@tanstack/virtual-core';
-import { css, html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit';
+import type { VirtualItem } from '@tanstack/virtual-core';
+import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
+import { VirtualRows } from '../virtualRows.ts';
 import type { Saved } from './messages.ts';
 import { type RowStore, type SortKey } from './rowStore.ts';
 import { verdictIcon } from './verdicts.ts';
@@ -34,8 +29,12 @@ export class RowTable extends LitElement {
   /** Number of the selected row. */
   @property({ attribute: false }) accessor selected: number | null = null;
   @property({ attribute: false }) accessor sort: Saved['sort'] = { by: 'task', descending: false };
-  #virtualizer: Virtualizer<HTMLElement, HTMLElement> | null = null;
-  #unmount: () => void = () => undefined;
+  readonly #rows = new VirtualRows(this, {
+    scroller: () => this.renderRoot.querySelector<HTMLElement>('.grid'),
+    count: () => this.order.length,
+    height: () => ROW_PIXELS,
+    head: ROW_PIXELS + 2,
+  });
 
   static override styles = css`
     :host {
@@ -126,20 +125,13 @@ export class RowTable extends LitElement {
     }
   `;
 
-  override disconnectedCallback(): void {
-    super.disconnectedCallback();
-    this.#unmount();
-    this.#virtualizer = null;
-  }
-
   override connectedCallback(): void {
     super.connectedCallback();
     if (this.hasUpdated) this.requestUpdate();
   }
 
   override render(): TemplateResult {
-    const items = this.#virtualizer?.getVirtualItems() ?? [];
-    const height = this.#virtualizer?.getTotalSize() ?? 0;
+    const { items, height } = this.#rows;
     const drawn = this.selected !== null && items.some(({ index }) => this.order[index] === this.selected);
     return html`
       <div
@@ -161,39 +153,9 @@ export class RowTable extends LitElement {
     `;
   }
 
-  override updated(_changed: PropertyValues<this>): void {
-    const grid = this.renderRoot.querySelector<HTMLElement>('.grid');
-    if (grid === null) return;
-    const options = {
-      count: this.order.length,
-      getScrollElement: () => grid,
-      estimateSize: () => ROW_PIXELS,
-      overscan: 12,
-      paddingStart: 0,
-      scrollPaddingStart: ROW_PIXELS + 2, // below the head
-      scrollToFn: elementScroll,
-      observeElementRect,
-      observeElementOffset,
-      onChange: () => {
-        this.requestUpdate();
-      },
-    };
-    if (this.#virtualizer === null) {
-      this.#virtualizer = new Virtualizer<HTMLElement, HTMLElement>(options);
-      this.#unmount = this.#virtualizer._didMount();
-      this.requestUpdate();
-    } else if (this.#virtualizer.options.count !== options.count) {
-      this.#virtualizer.setOptions(options);
-      this.requestUpdate();
-    }
-    this.#virtualizer._willUpdate();
-  }
-
   /** Brings a row of the order onto the screen. */
   reveal(place: number): void {
-    void this.updateComplete.then(() => {
-      this.#virtualizer?.scrollToIndex(place, { align: 'auto' });
-    });
+    this.#rows.reveal(place);
   }
 
   /** Where every problem has one, its number says nothing. */

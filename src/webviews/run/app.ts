@@ -9,47 +9,41 @@ import { html, LitElement, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import '../codeView.ts';
 import { factsView, notesView } from '../facts.ts';
+import { Answers, goneView } from '../answers.ts';
 import { onMessage, save, saved, send } from '../host.ts';
 import { appStyles } from './appStyles.ts';
-import { type ChartSpec, chartsOf, type DrawnRun, valueAt } from './charts.ts';
-import { type CurveChart, LEFT, RIGHT, type Stretch } from './curveChart.ts';
+import './chartGroup.ts';
+import type { ChartGroup, ChartGroupContent } from './chartGroup.ts';
+import { chartsOf, stepCharts, updateCharts } from './charts.ts';
+import type { Stretch } from './curveChart.ts';
 import { RunCurves } from './curves.ts';
-import { emptyWords, headerView } from './header.ts';
+import { controlButtons, emptyWords, headerView } from './header.ts';
+import { markTitles } from './marks.ts';
 import {
-  groupsOf,
-  groupWords,
-  isWeighty,
-  MARK_PIXELS,
-  markIcon,
-  type MarkGroup,
-  markTitles,
-  markWords,
-} from './marks.ts';
-import {
+  type Action,
   AXES,
   type Axis,
   type FromPanel,
+  type Groups,
   type Header,
   type Mark,
   MOST_OVERLAYS,
   parseSaved,
   parseToPanel,
+  type Rollout,
   type Sample,
   type Saved,
   type ToPanel,
 } from './messages.ts';
-import { type Picture, pngOf, svgOf } from './pictures.ts';
-import { amount, bytes, figure, share, span } from './scales.ts';
+import { pngOf, svgOf } from './pictures.ts';
+import './rolloutGroups.ts';
+import { rolloutWords, signed } from './rolloutRows.ts';
+import './rolloutTable.ts';
+import { stepReading, updateReading } from './readings.ts';
+import { amount, span } from './scales.ts';
 
 /** The age of a phase is shown to the second. */
 const CLOCK_MILLISECONDS = 1000;
-/** What the cursor reads is said once it has stayed. */
-const SAY_MILLISECONDS = 250;
-/** An answer that has not come by then will not come. */
-const ANSWER_MILLISECONDS = 10_000;
-/** The narrowest part of the axis that is shown, in steps. */
-const LEAST_SPAN = 2;
-
 const axisTitles: Readonly<Record<Axis, string>> = { step: 'Steps', tokens: 'Tokens', time: 'Time at work' };
 const axisWords: Readonly<Record<Axis, (value: number) => string>> = {
   step: (value) => String(Number(value.toPrecision(9))),
@@ -60,6 +54,9 @@ const axisWords: Readonly<Record<Axis, (value: number) => string>> = {
 const tell = (message: FromPanel): void => {
   send(message);
 };
+const act = (action: Action): void => {
+  tell({ type: 'action', action });
+};
 
 @customElement('midtrain-run')
 export class RunApp extends LitElement {
@@ -69,19 +66,15 @@ export class RunApp extends LitElement {
   @state() accessor #samples: Extract<ToPanel, { type: 'samples' }>['samples'] = [];
   @state() accessor #sample: Sample | null = null;
   @state() accessor #sampleError = '';
+  @state() accessor #groups: Groups | null = null;
+  @state() accessor #rollouts: readonly Rollout[] = [];
+  @state() accessor #rolloutsError = '';
   @state() accessor #overlays: Extract<ToPanel, { type: 'overlays' }>['runs'] = [];
   @state() accessor #file: Extract<ToPanel, { type: 'file' }> | null = null;
   @state() accessor #gone = '';
   /** Grows with what was drawn anew. */
   @state() accessor #version = 0;
-  /** A place of the axis. */
-  @state() accessor #cursor: number | null = null;
-  @state() accessor #tip: MarkGroup | null = null;
-  @state() accessor #said = '';
   @state() accessor #now = Date.now();
-  @state() accessor #width = 800;
-  /** Nobody answers: the extension was ended without a word, and a later one does not know this panel. */
-  @state() accessor #isLost = false;
   @state() accessor #kept: Saved = parseSaved(saved()) ?? {
     folder: '',
     overlays: [],
@@ -89,16 +82,18 @@ export class RunApp extends LitElement {
     log: false,
     smoothing: 0.9,
     zoom: null,
+    updateZoom: null,
     sample: null,
+    group: null,
+    stacked: false,
   };
-  #requests = 0;
+  #sampleRequests = 0;
+  #rolloutRequests = 0;
+  /** Group whose rollouts were asked for last, and how many it had then. */
+  #askedGroup = '';
   #isToDraw = false;
-  #sayTimer: number | null = null;
-  #answerTimer: number | null = null;
   #clock: number | null = null;
-  readonly #resized = new ResizeObserver(([entry]) => {
-    this.#width = Math.floor(entry?.contentRect.width ?? 0);
-  });
+  readonly #answers = new Answers(this);
 
   static override styles = appStyles;
 
@@ -118,40 +113,19 @@ export class RunApp extends LitElement {
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     if (this.#clock !== null) clearInterval(this.#clock);
-    this.#resized.disconnect();
-  }
-
-  override updated(): void {
-    const main = this.renderRoot.querySelector('.charts');
-    if (main !== null) this.#resized.observe(main);
   }
 
   override render(): TemplateResult {
-    if (this.#gone !== '')
-      return html`<main class="gone">
-        <h1>No run</h1>
-        <p>${this.#gone}</p>
-      </main>`;
+    if (this.#gone !== '') return goneView('No run', this.#gone);
     const header = this.#header;
     if (header === null) return html`<main class="gone"><p>Opening the run…</p></main>`;
     const own = this.#own;
     return html`
       <main>
-        ${
-          this.#isLost
-            ? html`<p class="error" role="alert">
-                Midtrain was restarted and does not know this panel any more. Close it, and open the run from the Runs
-                view.
-              </p>`
-            : nothing
-        }
-        ${headerView(header, this.#now, (action) => {
-          tell({ type: 'action', action });
-        })}
-        ${own === undefined || own.count === 0 ? html`<p class="hint">${this.#readingWords() ?? emptyWords(header, this.#now)}</p>` : this.#curves(own)}
-        ${this.#samplesView()} ${this.#eventsView()} ${factsView('Config and settings', header.facts)}
-        ${notesView(header.notes)}
-        <div class="said" aria-live="polite">${this.#said}</div>
+        ${this.#answers.view('run')} ${headerView(header, this.#now, act)}
+        ${own === undefined || own.steps.count + own.updates.count === 0 ? html`<p class="hint">${this.#readingWords() ?? emptyWords(header, this.#now)}</p>` : this.#curves(own)}
+        ${this.#rolloutsView()} ${this.#samplesView()} ${this.#eventsView()}
+        ${factsView('Config and settings', header.facts)} ${notesView(header.notes)}
       </main>
     `;
   }
@@ -161,7 +135,7 @@ export class RunApp extends LitElement {
   }
 
   /** The panel's own first. */
-  get #drawn(): DrawnRun[] {
+  get #drawn(): { readonly curves: RunCurves; readonly letter: string }[] {
     const own = this.#own;
     if (own === undefined) return [];
     const others = this.#overlays.flatMap(({ folder }, i) => {
@@ -171,134 +145,114 @@ export class RunApp extends LitElement {
     return [{ curves: own, letter: '' }, ...others];
   }
 
-  /** All of the axis that any of the runs has. */
-  get #whole(): Stretch {
-    const ends = this.#drawn.flatMap(({ curves }) => {
-      const places = curves.places(this.#kept.axis);
-      return places.length === 0 ? [] : [places[0]!, places[places.length - 1]!];
-    });
-    const from = Math.min(...ends, Infinity);
-    const to = Math.max(...ends, -Infinity);
-    if (from > to) return [0, 1];
-    return from === to ? [from, from + 1] : [from, to];
-  }
-
-  get #stretch(): Stretch {
-    return this.#kept.zoom ?? this.#whole;
-  }
-
   #readingWords(): string | null {
     if (this.#file === null) return null;
     const { read, size } = this.#file;
     return size > read + 1_000_000 ? `Reading, ${Math.floor((100 * read) / size)} %` : null;
   }
 
-  #curves(own: RunCurves): TemplateResult {
-    const charts = chartsOf(this.#drawn, this.#kept.axis, this.#cursor);
+  #curves({ steps, updates }: RunCurves): TemplateResult {
+    const { axis, log, zoom, updateZoom } = this.#kept;
     return html`
-      ${this.#tools(charts)}
-      <p class="reading" data-reading>${this.#reading(own)}</p>
-      <div
-        class="charts"
-        @cursor-move=${(event: CustomEvent<number | null>) => {
-          this.#cursor = event.detail;
-        }}
-        @zoom-to=${(event: CustomEvent<Stretch>) => {
-          this.#zoomTo(event.detail);
-        }}
-        @zoom-reset=${() => {
-          this.#keep({ zoom: null });
-        }}
-        @chart-key=${(event: CustomEvent<KeyboardEvent>) => {
-          this.#onKey(event.detail);
-        }}
-      >
-        ${charts.map((chart) => this.#chart(chart, own))}
-      </div>
+      ${this.#tools()}
+      ${
+        steps.count === 0
+          ? nothing
+          : html`<midtrain-charts
+              class="steps"
+              heading=${updates.count === 0 ? 'Training' : 'M-step: training of the model'}
+              .content=${this.#stepsContent(steps)}
+              .zoom=${zoom}
+              .log=${log}
+              .version=${this.#version}
+              @zoom=${({ detail }: CustomEvent<Saved['zoom']>) => {
+                this.#keep({ zoom: detail });
+              }}
+              >${this.#axisView(axis)}</midtrain-charts
+            >`
+      }
+      ${
+        updates.count === 0
+          ? nothing
+          : html`<midtrain-charts
+              class="updates"
+              heading="E-step: updates of q"
+              .content=${this.#updatesContent(updates)}
+              .zoom=${updateZoom}
+              .log=${log}
+              .version=${this.#version}
+              @zoom=${({ detail }: CustomEvent<Saved['zoom']>) => {
+                this.#keep({ updateZoom: detail });
+              }}
+              >${this.#eStepTools()}</midtrain-charts
+            >`
+      }
     `;
   }
 
-  #chart(chart: ChartSpec, own: RunCurves): TemplateResult {
-    const { id, heading, curves, writeY, canBeLog, isLarge } = chart;
-    const { axis, log } = this.#kept;
-    const drawn = html`<midtrain-curves
-      data-chart=${id}
-      .heading=${heading}
-      .curves=${curves}
-      .marks=${this.#placedMarks(own).map(({ mark, place }) => ({ place, weighty: isWeighty(mark) }))}
-      .stretch=${this.#stretch}
-      .cursor=${this.#cursor}
-      .log=${log && canBeLog}
-      .writeX=${axisWords[axis]}
-      .writeY=${writeY}
-      .height=${isLarge ? 280 : 150}
-      .version=${this.#version}
-      >${isLarge ? html`<div class="above">${this.#marksRow(own)} ${this.#tipView()}</div>` : nothing}</midtrain-curves
-    >`;
-    return isLarge ? html`<div class="large">${drawn}</div>` : drawn;
-  }
-
-  /** Marks with their places on the axis. */
-  #placedMarks(own: RunCurves): { readonly mark: Mark; readonly place: number }[] {
+  #stepsContent(own: RunCurves['steps']): ChartGroupContent {
     const { axis } = this.#kept;
+    const runs = this.#drawn.map(({ curves, letter }) => ({ curves: curves.steps, letter }));
     const places = own.places(axis);
-    return this.#marks.map((mark) => ({ mark, place: places[own.nearest('step', mark.step) ?? 0] ?? 0 }));
+    return {
+      charts: (cursor) => chartsOf(stepCharts, runs, axis, cursor),
+      reading: (cursor) => stepReading(own, axis, cursor),
+      places,
+      whole: wholeOf(runs.map(({ curves }) => curves.places(axis))),
+      marks: this.#marks.map((mark) => ({ mark, place: places[own.nearest('step', mark.step) ?? 0] ?? 0 })),
+      writeX: axisWords[axis],
+    };
   }
 
-  #marksRow(own: RunCurves): TemplateResult | typeof nothing {
-    if (this.#marks.length === 0) return nothing;
-    const [from, to] = this.#stretch;
-    const width = this.#width - LEFT - RIGHT;
-    const shown = this.#placedMarks(own)
-      .filter(({ place }) => place >= from && place <= to)
-      .map(({ mark, place }) => ({ mark, left: ((place - from) / (to - from)) * width }));
-    return html`<div class="marks" role="group" aria-label="What was done to the run">
-      ${groupsOf(shown).map((group) => {
-        const { left, marks } = group;
-        const [first] = marks;
-        const at = Math.max(0, Math.min(this.#width - MARK_PIXELS, LEFT + left - 12));
-        return html`<button
-          class="mark"
-          .style=${`left: ${at}px`}
-          aria-label=${groupWords(group)}
-          @mouseenter=${() => (this.#tip = group)}
-          @mouseleave=${() => (this.#tip = null)}
-          @focus=${() => (this.#tip = group)}
-          @blur=${() => (this.#tip = null)}
-          @keydown=${(event: KeyboardEvent) => {
-            if (event.key === 'Escape') this.#tip = null;
-          }}
-        >
-          ${marks.length === 1 ? markIcon(first!.kind) : html`<span class="many">${marks.length}</span>`}
-        </button>`;
-      })}
+  #updatesContent(own: RunCurves['updates']): ChartGroupContent {
+    const runs = this.#drawn.map(({ curves, letter }) => ({ curves: curves.updates, letter }));
+    return {
+      charts: (cursor) => chartsOf(updateCharts, runs, 'update', cursor),
+      reading: (cursor) => updateReading(own, cursor),
+      places: own.places('update'),
+      whole: wholeOf(runs.map(({ curves }) => curves.places('update'))),
+      marks: this.#marks.map((mark) => ({ mark, place: mark.update })),
+      writeX: axisWords.step,
+    };
+  }
+
+  #axisView(axis: Axis): TemplateResult {
+    return html`<label
+      >Axis
+      <select
+        @change=${(event: Event) => {
+          this.#chooseAxis((event.target as HTMLSelectElement).value);
+        }}
+      >
+        ${AXES.map((one) => html`<option value=${one} ?selected=${one === axis}>${axisTitles[one]}</option>`)}
+      </select>
+    </label>`;
+  }
+
+  #eStepTools(): TemplateResult {
+    const actions = this.#header?.actions ?? [];
+    return html`<div class="group" role="group" aria-label="Control of the E-step">
+      ${controlButtons('eStep', actions, act)}
+      ${
+        actions.includes('exportEStepCsv')
+          ? html`<vscode-button
+              secondary
+              @click=${() => {
+                act('exportEStepCsv');
+              }}
+              >CSV</vscode-button
+            >`
+          : nothing
+      }
     </div>`;
   }
 
-  #tipView(): TemplateResult | typeof nothing {
-    if (this.#tip === null) return nothing;
-    const left = Math.max(0, Math.min(LEFT + this.#tip.left, this.#width - 430));
-    return html`<div class="tip" role="tooltip" .style=${`left: ${left}px`}>
-      ${this.#tip.marks.slice(-8).map((mark) => html`<p>${markWords(mark)}</p>`)}
-    </div>`;
-  }
-
-  #tools(charts: readonly ChartSpec[]): TemplateResult {
-    const { axis, log, smoothing, zoom } = this.#kept;
-    const button = (title: string, press: () => void, isOff = false): TemplateResult =>
-      html`<vscode-button secondary ?disabled=${isOff} @click=${press}>${title}</vscode-button>`;
+  #tools(): TemplateResult {
+    const { log, smoothing } = this.#kept;
+    const button = (title: string, press: () => void): TemplateResult =>
+      html`<vscode-button secondary @click=${press}>${title}</vscode-button>`;
     return html`
       <div class="tools">
-        <label
-          >Axis
-          <select
-            @change=${(event: Event) => {
-              this.#chooseAxis((event.target as HTMLSelectElement).value);
-            }}
-          >
-            ${AXES.map((one) => html`<option value=${one} ?selected=${one === axis}>${axisTitles[one]}</option>`)}
-          </select>
-        </label>
         <vscode-checkbox
           label="Log scale"
           ?checked=${log}
@@ -320,37 +274,22 @@ export class RunApp extends LitElement {
             }}
           /><span class="weight">${smoothing.toFixed(2)}</span></label
         >
-        <div class="group" role="group" aria-label="Zoom">
-          ${button('Zoom In', () => {
-            this.#zoomBy(0.5);
-          })}
-          ${button(
-            'Zoom Out',
-            () => {
-              this.#zoomBy(2);
-            },
-            zoom === null,
-          )}
-          ${button(
-            'Show All',
-            () => {
-              this.#keep({ zoom: null });
-            },
-            zoom === null,
-          )}
-        </div>
         <div class="group" role="group" aria-label="Export">
           ${button('CSV', () => {
-            tell({ type: 'action', action: 'exportCsv' });
+            act('exportCsv');
           })}
           ${button('TensorBoard', () => {
-            tell({ type: 'action', action: 'exportTensorBoard' });
+            act('exportTensorBoard');
           })}
           ${button('PNG', () => {
-            void this.#savePng(charts);
+            void this.#savePng();
           })}
           ${button('SVG', () => {
-            tell({ type: 'picture', format: 'svg', bytes: new TextEncoder().encode(svgOf(this.#picture(charts))) });
+            const svg = svgOf(
+              this.#header?.title ?? '',
+              this.#chartGroups.map(({ drawn }) => drawn),
+            );
+            tell({ type: 'picture', format: 'svg', bytes: new TextEncoder().encode(svg) });
           })}
         </div>
         ${button('Draw Other Runs Too…', () => {
@@ -379,6 +318,65 @@ export class RunApp extends LitElement {
         }
       </div>
     `;
+  }
+
+  #rolloutsView(): TemplateResult | typeof nothing {
+    const groups = this.#groups;
+    if (groups === null || groups.updates.length === 0) return nothing;
+    const chosen = this.#chosenGroup;
+    const { stacked } = this.#kept;
+    const words = `Update ${groups.updates[chosen]!}, snippet ${groups.snippets[chosen]!}: ${rolloutWords(groups, chosen)}, on average ${signed(groups.gains[chosen]!)} nats over never thinking`;
+    return html`<section>
+      <h2>Rollouts of q</h2>
+      <div class="rollouts">
+        <div class="picker">
+          <midtrain-groups
+            .groups=${groups}
+            .selected=${chosen}
+            @select-group=${({ detail }: CustomEvent<number>) => {
+              this.#keep({ group: { update: groups.updates[detail]!, snippet: groups.snippets[detail]! } });
+              this.#askRollouts();
+            }}
+          ></midtrain-groups>
+          <vscode-button
+            secondary
+            ?disabled=${this.#kept.group === null}
+            @click=${() => {
+              this.#keep({ group: null });
+              this.#askRollouts();
+            }}
+            >Follow the Latest</vscode-button
+          >
+        </div>
+        <div class="shown">
+          <div class="above">
+            <p>${words}.</p>
+            <vscode-checkbox
+              label="Stacked"
+              ?checked=${stacked}
+              @change=${(event: Event) => {
+                this.#keep({ stacked: (event.target as HTMLInputElement).checked });
+              }}
+            ></vscode-checkbox>
+          </div>
+          ${
+            this.#rolloutsError === ''
+              ? html`<midtrain-rollouts .rollouts=${this.#rollouts} .stacked=${stacked}></midtrain-rollouts>`
+              : html`<p class="hint">${this.#rolloutsError}</p>`
+          }
+        </div>
+      </div>
+    </section>`;
+  }
+
+  /** Place of the one that is shown: the chosen one as long as it is there, else the latest. */
+  get #chosenGroup(): number {
+    const { group } = this.#kept;
+    const { updates, snippets } = this.#groups!;
+    for (let place = updates.length - 1; place >= 0 && group !== null; place -= 1) {
+      if (updates[place] === group.update && snippets[place] === group.snippet) return place;
+    }
+    return updates.length - 1;
   }
 
   #samplesView(): TemplateResult | typeof nothing {
@@ -460,40 +458,16 @@ export class RunApp extends LitElement {
     </vscode-collapsible>`;
   }
 
-  /** What the run told at the cursor, or last. */
-  #reading(own: RunCurves): string {
-    const { axis } = this.#kept;
-    const row = this.#cursor === null ? own.count - 1 : own.nearest(axis, this.#cursor);
-    if (row === null) return '';
-    const value = (name: Parameters<typeof valueAt>[1]): number => valueAt(own, name, axis, this.#cursor);
-    const part = (name: string, words: string, at: number): string[] => (Number.isNaN(at) ? [] : [`${name} ${words}`]);
-    const parts = [
-      `Step ${own.places('step')[row]!}`,
-      `${amount(own.places('tokens')[row]!)} tokens`,
-      span(own.places('time')[row]!),
-      ...part('loss', figure(value('loss')), value('loss')),
-      ...part('smoothed', figure(value('smoothed')), value('smoothed')),
-      ...part('held out', figure(value('heldOutLoss')), value('heldOutLoss')),
-      ...part('pass@1', share(value('passAt1')), value('passAt1')),
-      ...part('learning rate', figure(value('learningRate')), value('learningRate')),
-      ...part('gradient norm', figure(value('gradientNorm')), value('gradientNorm')),
-      ...part('tokens a second', amount(value('tokensPerSecond')), value('tokensPerSecond')),
-      ...part('memory', bytes(value('memory')), value('memory')),
-    ];
-    return `${this.#cursor === null ? 'Last: ' : ''}${parts.join(', ')}`;
-  }
-
   #receive(message: ToPanel): void {
-    if (this.#answerTimer !== null) clearTimeout(this.#answerTimer);
-    this.#answerTimer = null;
-    this.#isLost = false;
+    this.#answers.heard();
     switch (message.type) {
       case 'run':
         this.#header = message.header;
         this.#now = Date.now();
         if (message.header.folder !== this.#kept.folder) this.#keep({ folder: message.header.folder });
         return;
-      case 'metrics': {
+      case 'metrics':
+      case 'updates': {
         const curves = this.#runs.get(message.run) ?? new RunCurves();
         if (!curves.apply(message)) return;
         this.#runs.set(message.run, curves);
@@ -508,9 +482,18 @@ export class RunApp extends LitElement {
         if (message.samples.length > 0) this.#ask();
         return;
       case 'sample':
-        if (message.request !== this.#requests) return; // another one is chosen by now
+        if (message.request !== this.#sampleRequests) return; // another one is chosen by now
         this.#sample = message.sample;
         this.#sampleError = message.error;
+        return;
+      case 'groups':
+        this.#groups = message;
+        if (message.updates.length > 0) this.#askRollouts();
+        return;
+      case 'rollouts':
+        if (message.request !== this.#rolloutRequests) return;
+        this.#rollouts = message.rollouts;
+        this.#rolloutsError = message.error;
         return;
       case 'overlays': {
         this.#overlays = message.runs;
@@ -546,132 +529,43 @@ export class RunApp extends LitElement {
   }
 
   #ask(): void {
-    this.#requests += 1;
-    tell({ type: 'sample', request: this.#requests, number: this.#chosenSample });
-    this.#answerTimer ??= window.setTimeout(() => {
-      this.#isLost = true;
-    }, ANSWER_MILLISECONDS);
+    this.#sampleRequests += 1;
+    tell({ type: 'sample', request: this.#sampleRequests, number: this.#chosenSample });
+    this.#answers.expect();
+  }
+
+  /** Asks for the rollouts of the chosen group, where they are not those that were asked for last. */
+  #askRollouts(): void {
+    const { updates, snippets, sizes } = this.#groups!;
+    const chosen = this.#chosenGroup;
+    const asked = JSON.stringify([updates[chosen], snippets[chosen], sizes[chosen]]);
+    if (asked === this.#askedGroup) return;
+    this.#askedGroup = asked;
+    this.#rolloutRequests += 1;
+    const [update, snippet] = [updates[chosen]!, snippets[chosen]!];
+    tell({ type: 'rollouts', request: this.#rolloutRequests, update, snippet });
+    this.#answers.expect();
   }
 
   #chooseAxis(value: string): void {
     const axis = AXES.find((one) => one === value);
     if (axis === undefined) return;
-    this.#cursor = null;
+    this.renderRoot.querySelector<ChartGroup>('.steps')?.forget();
     this.#keep({ axis, zoom: null });
   }
 
-  #zoomBy(factor: number): void {
-    const [from, to] = this.#stretch;
-    const middle = this.#cursor !== null && this.#cursor > from && this.#cursor < to ? this.#cursor : (from + to) / 2;
-    this.#zoomTo([middle - (middle - from) * factor, middle + (to - middle) * factor]);
+  get #chartGroups(): ChartGroup[] {
+    return [...this.renderRoot.querySelectorAll('midtrain-charts')];
   }
 
-  /** Shows this part, as far as there is something; all of it and nothing else is no zoom. */
-  #zoomTo([from, to]: Stretch): void {
-    const whole = this.#whole;
-    const own = this.#own;
-    const perStep = own === undefined || own.count < 2 ? 0 : (whole[1] - whole[0]) / own.count;
-    const least = Math.min(whole[1] - whole[0], LEAST_SPAN * perStep);
-    const left = Math.max(whole[0], from);
-    const right = Math.min(whole[1], to);
-    if (right - left < least) return;
-    this.#keep({ zoom: left <= whole[0] && right >= whole[1] ? null : [left, right] });
-  }
-
-  #onKey(event: KeyboardEvent): void {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
-    switch (event.key) {
-      case '+':
-      case '=':
-        this.#zoomBy(0.5);
-        break;
-      case '-':
-        this.#zoomBy(2);
-        break;
-      case '0':
-        this.#keep({ zoom: null });
-        break;
-      case 'Escape':
-        this.#cursor = null;
-        this.#said = '';
-        break;
-      default: {
-        const place = this.#steppedTo(event.key, event.shiftKey);
-        if (place === null) return;
-        this.#moveTo(place);
-      }
-    }
-    event.preventDefault();
-  }
-
-  /** The place that a key goes to: a step on, with shift a twentieth of what is shown; null: the key goes nowhere. */
-  #steppedTo(key: string, isFar: boolean): number | null {
-    const own = this.#own;
-    if (own === undefined || own.count === 0) return null;
-    const places = own.places(this.#kept.axis);
-    const [from, to] = this.#stretch;
-    const now = this.#cursor ?? to;
-    const row = own.nearest(this.#kept.axis, now)!;
-    const far = (to - from) / 20;
-    const at = (step: number): number => places[Math.max(0, Math.min(own.count - 1, row + step))]!;
-    const toward = (way: 1 | -1): number => {
-      const place = places[own.nearest(this.#kept.axis, now + way * far)!]!;
-      return (place - now) * way > 0 ? place : at(way); // steps may lie further apart than that
-    };
-    switch (key) {
-      case 'ArrowRight':
-        return isFar ? toward(1) : at(1);
-      case 'ArrowLeft':
-        return isFar ? toward(-1) : at(-1);
-      case 'PageDown':
-        return toward(1);
-      case 'PageUp':
-        return toward(-1);
-      case 'Home':
-        return places[own.nearest(this.#kept.axis, from)!]!;
-      case 'End':
-        return places[own.nearest(this.#kept.axis, to)!]!;
-      default:
-        return null;
-    }
-  }
-
-  /** Puts the cursor there, moves what is shown along, and says what is read. */
-  #moveTo(place: number): void {
-    this.#cursor = place;
-    const [from, to] = this.#stretch;
-    if (place < from) this.#zoomTo([place, place + to - from]);
-    else if (place > to) this.#zoomTo([place - (to - from), place]);
-    if (this.#sayTimer !== null) clearTimeout(this.#sayTimer);
-    this.#sayTimer = window.setTimeout(() => {
-      const own = this.#own;
-      if (own !== undefined) this.#said = this.#reading(own);
-    }, SAY_MILLISECONDS);
-  }
-
-  async #savePng(charts: readonly ChartSpec[]): Promise<void> {
-    const drawn = charts.flatMap(({ id, heading, curves }) => {
-      const canvas = this.renderRoot.querySelector<CurveChart>(`[data-chart=${id}]`)?.canvas;
-      return canvas === null || canvas === undefined ? [] : [{ heading, curves, canvas }];
-    });
+  async #savePng(): Promise<void> {
+    const drawn = this.#chartGroups.flatMap(({ drawn: { charts, canvasOf } }) =>
+      charts.flatMap((chart) => {
+        const canvas = canvasOf(chart);
+        return canvas === null ? [] : [{ ...chart, canvas }];
+      }),
+    );
     tell({ type: 'picture', format: 'png', bytes: await pngOf(this.#header?.title ?? '', drawn) });
-  }
-
-  #picture(charts: readonly ChartSpec[]): Picture {
-    const { log, axis } = this.#kept;
-    const own = this.#own!;
-    return {
-      title: this.#header?.title ?? '',
-      charts,
-      marks: this.#placedMarks(own).map(({ mark, place }) => ({
-        place,
-        weighty: isWeighty(mark),
-        words: markWords(mark),
-      })),
-      stretch: this.#stretch,
-      log,
-      writeX: axisWords[axis],
-    };
   }
 
   #keep(change: Partial<Saved>): void {
@@ -682,6 +576,15 @@ export class RunApp extends LitElement {
 
 /** Stands at the line where a sample goes on from its prompt. */
 const WRITTEN = '◀ written from here on';
+
+/** From the first to the last place of any run. */
+function wholeOf(places: readonly Float64Array[]): Stretch {
+  const ends = places.flatMap((each) => (each.length === 0 ? [] : [each[0]!, each[each.length - 1]!]));
+  const from = Math.min(...ends, Infinity);
+  const to = Math.max(...ends, -Infinity);
+  if (from > to) return [0, 1];
+  return from === to ? [from, from + 1] : [from, to];
+}
 
 /** B, C, …: the panel's own run would be A. */
 function letterOf(place: number): string {

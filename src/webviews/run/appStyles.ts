@@ -30,9 +30,10 @@ export const appStyles = [
       border-top: 1px solid var(--vscode-panel-border, var(--vscode-contrastBorder));
       border-bottom: 1px solid var(--vscode-panel-border, var(--vscode-contrastBorder));
     }
-    .tools label,
-    .tools .group {
+    label,
+    .group {
       display: inline-flex;
+      flex-wrap: wrap;
       gap: 6px;
       align-items: center;
     }
@@ -73,70 +74,39 @@ export const appStyles = [
       gap: 6px;
       align-items: center;
     }
-    .charts {
+    .rollouts {
       display: grid;
-      grid-template-columns: repeat(auto-fit, minmax(min(380px, 100%), 1fr));
-      gap: 14px 18px;
+      grid-template-columns: minmax(220px, 300px) minmax(0, 1fr);
+      gap: 12px;
+      margin-top: 6px;
     }
-    .large {
-      grid-column: 1 / -1;
+    .rollouts .picker,
+    .rollouts .shown {
+      display: flex;
+      flex-direction: column;
+      gap: 6px;
+      min-width: 0;
     }
-    .above {
-      position: relative;
+    .rollouts midtrain-groups {
+      height: 440px;
     }
-    .marks {
-      position: relative;
-      height: 26px;
-      overflow: hidden;
+    .rollouts .picker vscode-button {
+      align-self: start;
     }
-    .mark {
-      all: unset;
-      box-sizing: border-box;
-      position: absolute;
-      top: 0;
-      width: 24px;
-      height: 24px;
-      display: grid;
-      place-items: center;
-      cursor: pointer;
-      border-radius: 3px;
-      color: var(--vscode-foreground);
+    .rollouts .above {
+      display: flex;
+      flex-wrap: wrap;
+      gap: 6px 14px;
+      align-items: center;
+      justify-content: space-between;
     }
-    .mark:hover {
-      background: var(--vscode-toolbar-hoverBackground);
-    }
-    .mark:focus-visible {
-      outline: 1px solid var(--vscode-focusBorder);
-      outline-offset: -1px;
-    }
-    .mark .many {
-      box-sizing: border-box;
-      min-width: 18px;
-      padding: 0 3px;
-      border: 1px solid;
-      border-radius: 9px;
-      font-size: 11px;
-      font-weight: 600;
-      text-align: center;
-    }
-    .tip {
-      position: absolute;
-      top: 28px;
-      z-index: 10;
-      max-width: 420px;
-      padding: 6px 8px;
-      color: var(--vscode-editorHoverWidget-foreground);
-      background: var(--vscode-editorHoverWidget-background);
-      border: 1px solid var(--vscode-editorHoverWidget-border, var(--vscode-contrastBorder));
-      border-radius: 3px;
-      box-shadow: 0 2px 8px var(--vscode-widget-shadow);
-    }
-    .tip p {
-      margin: 0 0 2px;
-    }
-    .reading {
-      min-height: 1.4em;
-      font-variant-numeric: tabular-nums;
+    @media (max-width: 1100px) {
+      .rollouts {
+        grid-template-columns: minmax(0, 1fr);
+      }
+      .rollouts midtrain-groups {
+        height: 150px;
+      }
     }
     .samples {
       display: grid;

@@ -80,7 +80,7 @@ export class CurveChart extends LitElement {
         display: block;
         min-width: 0;
       }
-      h2 {
+      h3 {
         font-size: 1em;
         font-weight: 600;
         margin: 0;
@@ -146,7 +146,7 @@ export class CurveChart extends LitElement {
     const said = this.curves.map(({ label, shown }) => `${label} ${shown}`).join(', ');
     return html`
       <div class="head">
-        <h2>${this.heading}</h2>
+        <h3>${this.heading}</h3>
         <ul class="legend">
           ${this.curves.map(
             (curve) =>

@@ -2,7 +2,16 @@
  * The curves of a run in columns, and what of them is drawn: of a million points at most two for each column of pixels, the
  * least and the greatest there. Pure; knows nothing of browsers or of what draws.
  */
-import { type Axis, type MetricsMessage, QUANTITIES, type Quantity } from './messages.ts';
+import {
+  AXES,
+  type Axis,
+  type MetricsMessage,
+  QUANTITIES,
+  type Quantity,
+  UPDATE_QUANTITIES,
+  type UpdateQuantity,
+  type UpdatesMessage,
+} from './messages.ts';
 
 const BLOCK = 32;
 
@@ -87,102 +96,157 @@ export class Values {
   }
 }
 
-/** What is drawn of a run: the quantities that it tells, and what follows from them. */
-export type Drawn = Quantity | 'smoothed' | 'passAt1';
+/** What rows of a run are drawn over, and what of them is drawn: the quantities that it tells, and what follows from them. */
+interface CurvesKind<Place extends string, Told extends string, Extra extends string> {
+  /** The first tells rows apart: it rises from row to row. */
+  readonly axes: readonly Place[];
+  readonly told: readonly Told[];
+  /** Of a row's own quantities. */
+  readonly derived: Readonly<Partial<Record<Extra, (at: (name: Told) => number) => number>>>;
+  readonly smoothed: { readonly name: Extra; readonly of: Told | Extra };
+}
 
-export class RunCurves {
+type OfSteps = 'passAt1' | 'smoothed';
+type OfUpdates = 'gain' | 'heldGain' | 'smoothed';
+export type StepCurve = Quantity | OfSteps;
+export type UpdateCurve = UpdateQuantity | OfUpdates;
+
+/** Steps of the model. */
+const STEPS: CurvesKind<Axis, Quantity, OfSteps> = {
+  axes: AXES,
+  told: QUANTITIES,
+  derived: { passAt1: (at) => at('passed') / at('problems') },
+  smoothed: { name: 'smoothed', of: 'loss' },
+};
+
+/** Updates of q. A gain is a return, penalties paid, over that of never thinking on the same snippets. */
+const UPDATES: CurvesKind<'update', UpdateQuantity, OfUpdates> = {
+  axes: ['update'],
+  told: UPDATE_QUANTITIES,
+  derived: {
+    gain: (at) => at('returnWith') - at('returnNever'),
+    heldGain: (at) => at('heldReturnWith') - at('heldReturnNever'),
+  },
+  smoothed: { name: 'smoothed', of: 'gain' },
+};
+
+/** Curves of one kind of one run. */
+export class Curves<Place extends string, Told extends string, Extra extends string> {
+  readonly #kind: CurvesKind<Place, Told, Extra>;
   #count = 0;
-  #steps = new Float64Array(1024);
-  #worked = new Float64Array(1024);
-  #tokens = new Float64Array(1024);
-  #times = new Float64Array(1024);
-  readonly #values: Readonly<Record<Drawn, Values>>;
+  readonly #places: Record<Place, Float64Array<ArrayBuffer>>;
+  readonly #values: Readonly<Record<Told | Extra, Values>>;
   /** Of the first `rows`, and what the next one goes on from. */
   #smoothing = { weight: 0, rows: 0, sum: 0, total: 0 };
 
-  constructor() {
-    const names: readonly Drawn[] = [...QUANTITIES, 'smoothed', 'passAt1'];
-    this.#values = Object.fromEntries(names.map((name) => [name, new Values()])) as Record<Drawn, Values>;
+  constructor(kind: CurvesKind<Place, Told, Extra>) {
+    const { axes, told, derived, smoothed } = kind;
+    this.#kind = kind;
+    this.#places = Object.fromEntries(axes.map((axis) => [axis, new Float64Array(1024)])) as Record<
+      Place,
+      Float64Array<ArrayBuffer>
+    >;
+    const names = [...told, ...Object.keys(derived), smoothed.name];
+    this.#values = Object.fromEntries(names.map((name) => [name, new Values()])) as Record<Told | Extra, Values>;
   }
 
   get count(): number {
     return this.#count;
   }
 
-  of(name: Drawn): Values {
+  of(name: Told | Extra): Values {
     return this.#values[name];
   }
 
-  /** Places of the rows on an axis: steps, tokens, or seconds at work. They rise. A view, void after the next `apply`. */
-  places(axis: Axis): Float64Array {
-    const all = axis === 'step' ? this.#steps : axis === 'tokens' ? this.#tokens : this.#worked;
-    return all.subarray(0, this.#count);
-  }
-
-  /** Milliseconds since 1970 of a row. */
-  time(row: number): number {
-    return this.#times[row]!;
+  /** Places of the rows on an axis. They rise. A view, void after the next `apply`. */
+  places(axis: Place): Float64Array {
+    return this.#places[axis].subarray(0, this.#count);
   }
 
   /** Takes rows over. A message that does not fit in itself or behind the others is passed over. @returns whether it was taken */
-  apply({ from, steps, worked, tokens, times, values }: MetricsMessage): boolean {
+  apply({ from, places, values }: RowsMessage<Place, Told>): boolean {
+    const { axes, told, derived } = this.#kind;
+    const steps = places[axes[0]!];
     const { length } = steps;
-    const columns = [worked, tokens, times, ...QUANTITIES.map((name) => values[name])];
+    const columns = [...axes.map((axis) => places[axis]), ...told.map((name) => values[name])];
     if (from > this.#count || columns.some((column) => column.length !== length)) return false;
     for (let i = 0; i < length; i += 1) {
-      const before = i > 0 ? steps[i - 1]! : from > 0 ? this.#steps[from - 1]! : -1;
-      if (steps[i]! <= before) return false;
+      const before = i > 0 ? steps[i - 1]! : from > 0 ? this.#places[axes[0]!][from - 1]! : -1;
+      if (!(steps[i]! > before)) return false;
     }
-    const count = from + length;
-    if (count > this.#steps.length) {
-      const size = Math.max(count, 2 * this.#steps.length);
-      this.#steps = grown64(this.#steps, size);
-      this.#worked = grown64(this.#worked, size);
-      this.#tokens = grown64(this.#tokens, size);
-      this.#times = grown64(this.#times, size);
+    for (const axis of axes) {
+      const { length: size } = this.#places[axis];
+      if (from + length > size) this.#places[axis] = grown64(this.#places[axis], Math.max(from + length, 2 * size));
+      this.#places[axis].set(places[axis], from);
     }
-    this.#steps.set(steps, from);
-    this.#worked.set(worked, from);
-    this.#tokens.set(tokens, from);
-    this.#times.set(times, from);
-    this.#count = count;
+    this.#count = from + length;
     if (from < this.#smoothing.rows) this.#smoothing = { ...this.#smoothing, rows: 0, sum: 0, total: 0 };
-    for (const name of QUANTITIES) this.#values[name].put(from, values[name]);
-    this.#values.passAt1.put(
-      from,
-      values.passed.map((passed, i) => passed / values.problems[i]!),
-    );
+    for (const name of told) this.#values[name].put(from, values[name]);
+    for (const name of Object.keys(derived) as Extra[]) {
+      const of = derived[name]!;
+      this.#values[name].put(
+        from,
+        Float32Array.from({ length }, (_, i) => of((quantity) => values[quantity][i]!)),
+      );
+    }
     return true;
   }
 
   /**
-   * Smooths what is new of the loss, or with another weight all of it: an exponential moving average in which the past weighs
-   * `weight`, without the bias of its beginning.
+   * Smooths what is new, or with another weight all of it: an exponential moving average in which the past weighs `weight`,
+   * without the bias of its beginning.
    */
   smooth(weight = this.#smoothing.weight): void {
     if (weight !== this.#smoothing.weight) this.#smoothing = { weight, rows: 0, sum: 0, total: 0 };
-    const loss = this.#values.loss;
+    const { name, of } = this.#kind.smoothed;
+    const raw = this.#values[of];
     const from = this.#smoothing.rows;
     let { sum, total } = this.#smoothing;
     const smoothed = new Float32Array(this.#count - from).fill(NaN);
     for (let row = from; row < this.#count; row += 1) {
-      const value = loss.at(row);
+      const value = raw.at(row);
       if (!Number.isFinite(value)) continue;
       sum = weight * sum + (1 - weight) * value;
       total = weight * total + (1 - weight);
       smoothed[row - from] = sum / total;
     }
     this.#smoothing = { weight, rows: this.#count, sum, total };
-    this.#values.smoothed.put(from, smoothed);
+    this.#values[name].put(from, smoothed);
   }
 
   /** The row whose place is nearest; null where there are none. */
-  nearest(axis: Axis, place: number): number | null {
-    const places = this.places(axis);
-    if (places.length === 0) return null;
-    const at = Math.min(places.length - 1, lowerBound(places, place));
-    return at > 0 && place - places[at - 1]! < places[at]! - place ? at - 1 : at;
+  nearest(axis: Place, place: number): number | null {
+    return nearest(this.places(axis), place);
   }
+}
+
+interface RowsMessage<Place extends string, Told extends string> {
+  readonly from: number;
+  readonly places: Readonly<Record<Place, Float64Array>>;
+  readonly values: Readonly<Record<Told, Float32Array>>;
+}
+
+/** The curves of a run: of its steps, and where it has an E-step of its updates. */
+export class RunCurves {
+  readonly steps = new Curves(STEPS);
+  readonly updates = new Curves(UPDATES);
+
+  /** @returns whether the message was taken */
+  apply(message: MetricsMessage | UpdatesMessage): boolean {
+    return message.type === 'metrics' ? this.steps.apply(message) : this.updates.apply(message);
+  }
+
+  smooth(weight: number): void {
+    this.steps.smooth(weight);
+    this.updates.smooth(weight);
+  }
+}
+
+/** The row of rising places that is nearest; null where there are none. */
+export function nearest(places: Float64Array, place: number): number | null {
+  if (places.length === 0) return null;
+  const at = Math.min(places.length - 1, lowerBound(places, place));
+  return at > 0 && place - places[at - 1]! < places[at]! - place ? at - 1 : at;
 }
 
 /** The first place of a rising list, from `from` on, whose number is at least `wanted`; its length: none. */

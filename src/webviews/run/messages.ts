@@ -16,8 +16,40 @@ export const QUANTITIES = [
   'memory',
   'passed',
   'problems',
+  'codeLoss',
+  'latentLoss',
 ] as const;
 export type Quantity = (typeof QUANTITIES)[number];
+
+/** The same of an update of q. */
+export const UPDATE_QUANTITIES = [
+  'returnWithout',
+  'returnWith',
+  'returnNever',
+  'penalty',
+  'thinkPenalty',
+  'thinkRate',
+  'formatErrors',
+  'groupsWithoutSpread',
+  'clipped',
+  'latentTokens',
+  'distinctLatents',
+  'kl',
+  'entropy',
+  'staleness',
+  'rolloutsPerSecond',
+  'learningRate',
+  'gradientNorm',
+  'heldReturnWithout',
+  'heldReturnWith',
+  'heldReturnNever',
+  'heldThinkRate',
+] as const;
+export type UpdateQuantity = (typeof UPDATE_QUANTITIES)[number];
+
+/** What steps of the model are drawn over: their number, tokens trained on, seconds at work. */
+export const AXES = ['step', 'tokens', 'time'] as const;
+export type Axis = (typeof AXES)[number];
 
 /** What can be done to the run and with its curves. */
 export const ACTIONS = [
@@ -30,8 +62,14 @@ export const ACTIONS = [
   'sample',
   'setLearningRate',
   'setEvaluationInterval',
+  'setThinkPenalty',
+  'setTemperature',
+  'setGroupSize',
+  'setUpdates',
+  'setSteps',
   'openFolder',
   'exportCsv',
+  'exportEStepCsv',
   'exportTensorBoard',
 ] as const;
 export type Action = (typeof ACTIONS)[number];
@@ -43,7 +81,12 @@ const LARGEST_PICTURE = 32 * 1024 * 1024;
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const folder = v.pipe(v.string(), v.maxLength(4096));
 const numberOrNull = v.nullable(v.number());
+const place = v.instance(Float64Array);
 const column = v.instance(Float32Array);
+
+/** Of these names each the same. */
+const each = <const Name extends string, Schema extends v.GenericSchema>(names: readonly Name[], schema: Schema) =>
+  v.object(Object.fromEntries(names.map((name) => [name, schema])) as Record<Name, Schema>);
 
 const headerSchema = v.object({
   title: v.string(),
@@ -66,17 +109,23 @@ const headerSchema = v.object({
   actions: v.array(v.picklist(ACTIONS)),
 });
 
-/** Rows of a run's curves from row `from` on: they and nothing else follow the rows before it. NaN where nothing was told. */
+/**
+ * Rows of a run's curves from row `from` on: they and nothing else follow the rows before it. NaN where nothing was told.
+ * `metrics` has a row a step of the model, `updates` a row an update of q.
+ */
 const metricsSchema = v.object({
   type: v.literal('metrics'),
   run: folder,
   from: count,
-  steps: v.instance(Uint32Array),
-  /** Seconds at work by then, targets trained on, and milliseconds since 1970. */
-  worked: v.instance(Float64Array),
-  tokens: v.instance(Float64Array),
-  times: v.instance(Float64Array),
-  values: v.object(Object.fromEntries(QUANTITIES.map((name) => [name, column])) as Record<Quantity, typeof column>),
+  places: each(AXES, place),
+  values: each(QUANTITIES, column),
+});
+const updatesSchema = v.object({
+  type: v.literal('updates'),
+  run: folder,
+  from: count,
+  places: each(['update'], place),
+  values: each(UPDATE_QUANTITIES, column),
 });
 
 const markSchema = v.object({
@@ -93,6 +142,7 @@ const markSchema = v.object({
     'failed',
   ]),
   step: count,
+  update: count,
   time: v.number(),
   text: v.string(),
 });
@@ -105,9 +155,29 @@ const sampleSchema = v.object({
   completion: v.string(),
 });
 
+const numbers = v.instance(Uint32Array);
+
+/** Of a rollout of q, as its event has it (runner/events.ts). */
+const rolloutSchema = v.object({
+  index: count,
+  returnWith: v.number(),
+  returnNever: v.number(),
+  lines: v.array(
+    v.object({
+      code: v.string(),
+      latent: v.nullable(v.string()),
+      thinkProbability: numberOrNull,
+      reward: v.number(),
+      without: v.number(),
+      error: v.nullable(v.string()),
+    }),
+  ),
+});
+
 const toPanelSchema = v.variant('type', [
   v.object({ type: v.literal('run'), header: headerSchema }),
   metricsSchema,
+  updatesSchema,
   /** All there are, in the order in which they were made. */
   v.object({ type: v.literal('marks'), marks: v.array(markSchema) }),
   /** All there are, without their texts; the panel names one by its place in the list. */
@@ -117,6 +187,21 @@ const toPanelSchema = v.variant('type', [
   }),
   /** Answer to `sample`; `error` says why there is none. */
   v.object({ type: v.literal('sample'), request: count, sample: v.nullable(sampleSchema), error: v.string() }),
+  /** All groups of rollouts, by update and snippet: how many rollouts were told, and their mean gain over never thinking. */
+  v.pipe(
+    v.object({
+      type: v.literal('groups'),
+      updates: numbers,
+      snippets: numbers,
+      sizes: numbers,
+      gains: column,
+    }),
+    v.check(({ updates, ...others }) =>
+      [others.snippets, others.sizes, others.gains].every(({ length }) => length === updates.length),
+    ),
+  ),
+  /** Answer to `rollouts`; `error` says why there are none. */
+  v.object({ type: v.literal('rollouts'), request: count, rollouts: v.array(rolloutSchema), error: v.string() }),
   /** The runs that are drawn beside this one: all of them. */
   v.object({
     type: v.literal('overlays'),
@@ -133,6 +218,7 @@ const fromPanelSchema = v.variant('type', [
   v.object({ type: v.literal('ready'), overlays: v.pipe(v.array(folder), v.maxLength(MOST_OVERLAYS)) }),
   v.object({ type: v.literal('action'), action: v.picklist(ACTIONS) }),
   v.object({ type: v.literal('sample'), request: count, number: count }),
+  v.object({ type: v.literal('rollouts'), request: count, update: count, snippet: count }),
   /** Lets the user choose the runs that are drawn too. */
   v.object({ type: v.literal('chooseOverlays') }),
   v.object({ type: v.literal('removeOverlay'), folder }),
@@ -147,7 +233,8 @@ const fromPanelSchema = v.variant('type', [
   }),
 ]);
 
-export const AXES = ['step', 'tokens', 'time'] as const;
+/** Shown part of an axis; null: all of it, as it grows. */
+const zoom = v.optional(v.nullable(v.tuple([v.number(), v.number()])), null);
 
 /** What the panel keeps over a reload. The extension needs `folder` of it, to find the run again. */
 export const savedSchema = v.object({
@@ -157,20 +244,26 @@ export const savedSchema = v.object({
   log: v.optional(v.boolean(), false),
   /** Weight of the past in the smoothed loss, from 0 to 0.999. */
   smoothing: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(0.999)), 0.9),
-  /** Shown part of the axis; null: all of it, as it grows. */
-  zoom: v.optional(v.nullable(v.tuple([v.number(), v.number()])), null),
-  /** Place of the sample that is shown. */
+  zoom,
+  updateZoom: zoom,
+  /** Place of the sample that is shown; null: the latest. */
   sample: v.optional(v.nullable(count), null),
+  /** Group of rollouts that is shown; null: the latest. */
+  group: v.optional(v.nullable(v.object({ update: count, snippet: count })), null),
+  /** Whether rollouts are one below the other. */
+  stacked: v.optional(v.boolean(), false),
 });
 
 export type Header = v.InferOutput<typeof headerSchema>;
 export type MetricsMessage = v.InferOutput<typeof metricsSchema>;
+export type UpdatesMessage = v.InferOutput<typeof updatesSchema>;
+export type Rollout = v.InferOutput<typeof rolloutSchema>;
 export type Mark = v.InferOutput<typeof markSchema>;
 export type Sample = v.InferOutput<typeof sampleSchema>;
 export type ToPanel = v.InferOutput<typeof toPanelSchema>;
 export type FromPanel = v.InferOutput<typeof fromPanelSchema>;
+export type Groups = Extract<ToPanel, { type: 'groups' }>;
 export type Saved = v.InferOutput<typeof savedSchema>;
-export type Axis = (typeof AXES)[number];
 
 /** The message, or null where this is none. */
 export const parseToPanel = parserOf(toPanelSchema);

@@ -3,7 +3,8 @@
  * runs.
  */
 import { ink, type ThemeColour, themeColour, themeFont } from '../theme.ts';
-import { type ChartMark, LEFT, RIGHT, type Stretch } from './curveChart.ts';
+import { LEFT, RIGHT } from './curveChart.ts';
+import type { DrawnGroup } from './chartGroup.ts';
 import type { ChartSpec } from './charts.ts';
 import { decimated, gridOf } from './curves.ts';
 import { rangeOf, ticks } from './scales.ts';
@@ -16,18 +17,13 @@ const FOOT = 26;
 
 const background: ThemeColour = ['--vscode-editor-background', '#ffffff'];
 
-export interface Picture {
-  readonly title: string;
-  readonly charts: readonly ChartSpec[];
-  readonly marks: readonly (ChartMark & { readonly words: string })[];
-  readonly stretch: Stretch;
-  readonly log: boolean;
-  readonly writeX: (value: number) => string;
-}
+/** Charts that are drawn over one axis. */
+type Group = Omit<DrawnGroup, 'canvasOf'>;
 
 /** @returns an SVG document */
-export function svgOf({ title, charts, marks, stretch, log, writeX }: Picture): string {
-  const heights = charts.map(({ isLarge }) => HEAD + (isLarge ? LARGE : SMALL) + FOOT);
+export function svgOf(title: string, groups: readonly Group[]): string {
+  const charts = groups.flatMap((group) => group.charts.map((chart) => ({ chart, group })));
+  const heights = charts.map(({ chart: { isLarge } }) => HEAD + (isLarge ? LARGE : SMALL) + FOOT);
   const height = 40 + heights.reduce((sum, each) => sum + each, 0);
   const family = themeFont(12).slice('12px '.length).replaceAll('"', "'");
   const parts = [
@@ -37,22 +33,18 @@ export function svgOf({ title, charts, marks, stretch, log, writeX }: Picture): 
     `<text x="12" y="26" font-size="16" font-weight="600">${escaped(title)}</text>`,
   ];
   let top = 40;
-  charts.forEach((chart, i) => {
-    parts.push(
-      `<g transform="translate(0 ${top})">${chartGroup(chart, marks, stretch, log && chart.canBeLog, writeX)}</g>`,
-    );
+  charts.forEach(({ chart, group }, i) => {
+    parts.push(`<g transform="translate(0 ${top})">${chartGroup(chart, group)}</g>`);
     top += heights[i]!;
   });
   return `${parts.join('\n')}\n</svg>\n`;
 }
 
 function chartGroup(
-  { heading, curves, isLarge, writeY }: ChartSpec,
-  marks: Picture['marks'],
-  [from, to]: Stretch,
-  log: boolean,
-  writeX: (value: number) => string,
+  { heading, curves, isLarge, canBeLog, writeY }: ChartSpec,
+  { marks, stretch: [from, to], log: isLog, writeX }: Group,
 ): string {
+  const log = isLog && canBeLog;
   const width = WIDTH - LEFT - RIGHT;
   const height = isLarge ? LARGE : SMALL;
   const drawn = curves.map(({ places, values }) => decimated(places, values, from, to, width, log));

@@ -25,6 +25,7 @@ export const commands = {
   exportMetrics: 'midtrain.exportMetrics',
   openRunFolder: 'midtrain.openRunFolder',
   exportModel: 'midtrain.exportModel',
+  openAbstractions: 'midtrain.openAbstractions',
   removeRun: 'midtrain.removeRun',
   addModel: 'midtrain.addModel',
   getModel: 'midtrain.getModel',
@@ -44,7 +45,11 @@ export const views = {
   benchmarks: 'midtrain.benchmarks',
 } as const;
 
-export const panels = { results: 'midtrain.results', run: 'midtrain.run' } as const;
+export const panels = {
+  results: 'midtrain.results',
+  run: 'midtrain.run',
+  abstractions: 'midtrain.abstractions',
+} as const;
 
 /** Other ways to look at a file. */
 export const editors = { configForm: 'midtrain.configForm' } as const;

@@ -3,6 +3,7 @@
  * runs.
  */
 import { ink, type ThemeColour, themeColour, themeFont } from '../theme.ts';
+import { escaped } from '../xml.ts';
 import { type ChartMark, LEFT, RIGHT, type Stretch } from './curveChart.ts';
 import type { ChartSpec } from './charts.ts';
 import { decimated, gridOf } from './curves.ts';
@@ -106,10 +107,6 @@ function chartGroup(
 function lineStyle(colour: ThemeColour, dash: readonly number[], width: number, faint: boolean): string {
   const dashes = dash.length === 0 ? '' : ` stroke-dasharray="${dash.join(' ')}"`;
   return `fill="none" stroke="${themeColour(colour)}" stroke-width="${width}"${dashes}${faint ? ' stroke-opacity="0.4"' : ''}`;
-}
-
-function escaped(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 }
 
 /** The charts one below the other, as they are on the screen. @throws Error when the browser makes no picture */

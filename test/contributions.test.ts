@@ -169,11 +169,18 @@ describe('commands', () => {
     }
   });
 
-  it('in menus exist, each in a menu whose view is told', () => {
+  it('in menus exist, each in a menu whose view is told, or whose kind of file', () => {
     for (const { menu, command, when, group } of entries) {
       expect(Object.values(commands), `${menu}: ${command}`).toContain(command);
       expect(group, `${menu}: ${command}`).toBeTruthy();
       const { comparisons } = readWhen(when!, () => true);
+      if (!menu.startsWith('view/')) {
+        expect(
+          comparisons.map(({ key }) => key),
+          `${menu}: ${command}`,
+        ).toEqual(['resourceFilename']);
+        continue;
+      }
       const view = comparisons.find(({ key, operator }) => key === 'view' && operator === '==');
       expect(Object.values(views), `${menu}: ${command}`).toContain(view?.value);
     }
@@ -231,7 +238,7 @@ describe('run configs', () => {
 
 describe('when clauses', () => {
   it('can be read by the editor and name only keys and rows that there are', () => {
-    const known = ['view', 'viewItem', 'isWorkspaceTrusted', ...Object.values(contextKeys)];
+    const known = ['view', 'viewItem', 'resourceFilename', 'isWorkspaceTrusted', ...Object.values(contextKeys)];
     for (const when of whens) {
       for (const { key, operator, value } of readWhen(when, () => true).comparisons) {
         expect(known, when).toContain(key);

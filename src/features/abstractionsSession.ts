@@ -17,7 +17,7 @@ import {
   type ToPanel,
   type Viewed,
 } from '../webviews/abstractions/messages.ts';
-import type { ReadingSource } from './readingSources.ts';
+import { type ReadingSource, titleOf } from './readingSources.ts';
 
 /** What the editor knows. */
 export interface AbstractionsActions {
@@ -154,13 +154,14 @@ export class AbstractionsSession {
     const number = this.#sides.indexOf(side);
     if (number < 0) return;
     const { address, source, chosen, shown, error, work } = side;
-    if (source !== null) {
-      const { title, items, steps, latents } = source;
-      this.#post({
-        ...{ type: 'source', side: number, address, title, items: items.length },
-        ...{ steps: [...steps], latents: [...latents], chosen },
-      });
-    }
+    // Before it is open there is nothing to choose from, but it has a name, and the panel knows what to ask for again.
+    const { title, items, steps, latents } = source ?? {
+      ...{ title: titleOf(address), items: [''], steps: [], latents: [chosen.latents] },
+    };
+    this.#post({
+      ...{ type: 'source', side: number, address, title, items: items.length },
+      ...{ steps: [...steps], latents: [...latents], chosen },
+    });
     if (work !== null) this.#post({ type: 'progress', side: number, text: 'Reading', share: null });
     else if (error !== '') this.#post({ type: 'failed', side: number, text: error });
     else if (shown !== null) this.#post({ type: 'reading', side: number, ...shown });

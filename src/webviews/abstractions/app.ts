@@ -9,6 +9,7 @@ import { customElement, state } from 'lit/decorators.js';
 import { onMessage, save, saved, send } from '../host.ts';
 import { shadeLegend } from '../codeView.ts';
 import { appStyles } from './appStyles.ts';
+import { pngOf } from './canvas.ts';
 import { detailsView, spoken } from './details.ts';
 import { percent, thinkers } from './figures.ts';
 import { type Layout, layoutOf, lineAt, type Match, search, tokenAt } from './layout.ts';
@@ -26,7 +27,7 @@ import {
 } from './messages.ts';
 import { type Focus, sameFocus } from './movement.ts';
 import { paletteNow } from './palette.ts';
-import { pictureOf, pngOf, rowsOfCanvas, svgOf } from './picture.ts';
+import { pictureOf, rowsOfCanvas, svgOf } from './picture.ts';
 import type { ReadingView } from './readingView.ts';
 import './readingView.ts';
 import { summaryView } from './summary.ts';
@@ -328,20 +329,22 @@ export class AbstractionsApp extends LitElement {
 
   #choices({ items, steps, latents }: Source, chosen: Choice, number: number): TemplateResult {
     const place = Math.max(0, steps.indexOf(chosen.step ?? NaN));
-    const button = (title: string, item: number): TemplateResult =>
+    const button = (sign: string, title: string, item: number): TemplateResult =>
       html`<vscode-button
         secondary
+        aria-label=${title}
+        title=${title}
         ?disabled=${item < 0 || item >= items}
         @click=${() => {
           this.#choose(number, { item });
         }}
-        >${title}</vscode-button
+        >${sign}</vscode-button
       >`;
     return html`<div class="choices">
       ${
         items > 1
           ? html`<div class="group" role="group" aria-label="What is shown">
-              ${button('Previous Sample', chosen.item - 1)}
+              ${button('‹', 'Previous Sample', chosen.item - 1)}
               <button
                 class="link first"
                 @click=${() => {
@@ -350,7 +353,7 @@ export class AbstractionsApp extends LitElement {
               >
                 ${chosen.item + 1} of ${items}
               </button>
-              ${button('Next Sample', chosen.item + 1)}
+              ${button('›', 'Next Sample', chosen.item + 1)}
             </div>`
           : nothing
       }

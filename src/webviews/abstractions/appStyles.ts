@@ -151,7 +151,7 @@ export const appStyles = [
     .figures {
       display: flex;
       flex-wrap: wrap;
-      gap: 2px 20px;
+      gap: 2px 16px;
       margin: 0;
     }
     .figures div {
@@ -224,7 +224,7 @@ export const appStyles = [
     }
     .details {
       flex: none;
-      height: 158px;
+      height: 140px;
       overflow: auto;
       display: flex;
       flex-wrap: wrap;

@@ -154,11 +154,15 @@ function shapesOf(
   }
   const { pieces } = piecesOf(layout, codeRows[row.codeRow]!, []);
   let column = 0;
-  const runs = pieces.map(({ text, kind }) => {
+  const runs: Run[] = [];
+  for (const { text, kind } of pieces) {
     const shown = expanded(text, column);
     column += columnsOf(shown);
-    return { text: shown, colour: kind === '' ? palette.ink : palette.ofKind(kind) };
-  });
+    const colour = kind === '' ? palette.ink : palette.ofKind(kind);
+    const last = runs.at(-1);
+    if (last?.colour === colour) runs[runs.length - 1] = { text: last.text + shown, colour };
+    else runs.push({ text: shown, colour });
+  }
   if (runs.length > 0) shapes.push({ is: 'text', x: CODE, y: base, runs, font: 'code', size: SIZE });
   return shapes;
 }
@@ -213,43 +217,10 @@ function short(value: number): string {
   return String(Number(value.toFixed(2)));
 }
 
-/** What a canvas of every browser can be high. */
-const MOST_PIXELS = 16_000;
+/** What a canvas of every browser can be wide and high. */
+export const MOST_PIXELS = 16_000;
 
 /** Rows that a canvas has room for, at this many pixels of it to one of CSS. */
 export function rowsOfCanvas(scale: number): number {
   return Math.floor((MOST_PIXELS / scale - HEAD - 12) / ROW);
-}
-
-/** @param scale pixels of the canvas to one of CSS. @throws Error when the browser makes no picture */
-export async function pngOf(
-  { width, height, shapes, fonts }: Picture,
-  scale: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const canvas = document.createElement('canvas');
-  canvas.width = Math.min(MOST_PIXELS, Math.ceil(width * scale));
-  canvas.height = Math.ceil(height * scale);
-  const context = canvas.getContext('2d')!;
-  context.scale(scale, scale);
-  for (const shape of shapes) {
-    if (shape.is === 'rect') {
-      context.fillStyle = shape.colour;
-      context.fillRect(shape.x, shape.y, shape.width, shape.height);
-      continue;
-    }
-    const { y, runs, font, size, italic = false, bold = false, end = false } = shape;
-    context.font = `${italic ? 'italic ' : ''}${bold ? '600 ' : ''}${size}px ${fonts[font]}`;
-    context.textAlign = end ? 'right' : 'left';
-    let { x } = shape;
-    for (const { text, colour } of runs) {
-      context.fillStyle = colour;
-      context.fillText(text, x, y);
-      x += context.measureText(text).width;
-    }
-  }
-  const blob = await new Promise<Blob | null>((resolve) => {
-    canvas.toBlob(resolve, 'image/png');
-  });
-  if (blob === null) throw new Error('The browser makes no picture of this size.');
-  return new Uint8Array(await blob.arrayBuffer());
 }

@@ -100,10 +100,10 @@ export class ReadingView extends LitElement {
         box-shadow: inset 0 1px var(--mt-rule);
       }
       .row.over {
-        background: color-mix(in srgb, var(--vscode-focusBorder) 12%, var(--vscode-editor-background));
+        background: color-mix(in srgb, var(--vscode-focusBorder) 8%, var(--vscode-editor-background));
       }
       .row.unit {
-        background: color-mix(in srgb, var(--vscode-focusBorder) 20%, var(--vscode-editor-background));
+        background: color-mix(in srgb, var(--vscode-focusBorder) 14%, var(--vscode-editor-background));
       }
       .row.unit .gutter {
         box-shadow: inset 3px 0 var(--vscode-focusBorder);
@@ -134,7 +134,8 @@ export class ReadingView extends LitElement {
         width: 46px;
         padding-left: 4px;
         text-align: right;
-        color: var(--vscode-editorLineNumber-foreground);
+        /* Readable on a band too. */
+        color: color-mix(in srgb, var(--vscode-editorLineNumber-foreground) 50%, var(--vscode-editor-foreground));
         user-select: none;
       }
       .thinks {
@@ -254,7 +255,9 @@ export class ReadingView extends LitElement {
 
   override render(): TemplateResult {
     const { layout } = this;
-    const items = this.#virtualizer?.getVirtualItems() ?? [];
+    // Until it was told, the virtualizer still counts the rows of the reading before.
+    const count = layout?.rows.length ?? 0;
+    const items = this.#virtualizer?.getVirtualItems().filter(({ index }) => index < count) ?? [];
     const height = this.#virtualizer?.getTotalSize() ?? 0;
     const scale = this.#scale.toFixed(1);
     return html`

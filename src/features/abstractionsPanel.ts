@@ -83,13 +83,18 @@ function panelTitle(title: string): string {
 /** What the command was called with: a file, a run's row, nothing: then it is what is in the editor, or asked for. */
 async function addressOf(midtrain: Midtrain, service: ModelReadings | null, argument: unknown): Promise<Address> {
   if (argument instanceof RunFollower) return { kind: 'samples', folder: argument.folder, model: null };
-  const editor = vscode.window.activeTextEditor?.document.uri;
-  const uri = argument instanceof vscode.Uri ? argument : editor;
+  const uri = argument instanceof vscode.Uri ? argument : shownFile();
   if (uri?.path.endsWith(ENDING) === true) return { kind: 'readings', uri: uri.toString() };
   if (uri !== undefined && service !== null) {
     return { kind: 'file', uri: uri.toString(), model: await service.chooseModel() };
   }
   return chooseAddress(midtrain, service, null);
+}
+
+/** What is in the editor; a file that is too large to be shown has a tab only. */
+function shownFile(): vscode.Uri | undefined {
+  const tab = vscode.window.tabGroups.activeTabGroup.activeTab?.input;
+  return vscode.window.activeTextEditor?.document.uri ?? (tab instanceof vscode.TabInputText ? tab.uri : undefined);
 }
 
 /** @throws CancellationError when it was left */

@@ -74,9 +74,10 @@ describe.skipIf(installed('current').length === 0)('a file of 2,000 lines', () =
     const json = JSON.stringify(readings);
     writeFileSync(join(workspace, 'long.reading.json'), json);
     await withVSCode({ name: 'large-reading', workspace }, async (vs) => {
-      await vs.ui.openFile('long.reading.json');
+      // Too large for an editor of text; the panel opens it from the explorer.
+      const file = vs.page.locator('.explorer-folders-view .monaco-list-row', { hasText: 'long.reading.json' });
+      await vs.ui.chooseInContextMenu(file, 'Open Abstractions Panel');
       const asked = performance.now();
-      await vs.ui.runCommand('Midtrain: Open Abstractions Panel');
       const panel: Frame = await vs.ui.webview();
       await panel.locator('midtrain-reading .row').first().waitFor();
       const shown = performance.now() - asked;
@@ -93,7 +94,7 @@ describe.skipIf(installed('current').length === 0)('a file of 2,000 lines', () =
       const words = (frames: readonly number[]): string =>
         `${frames[frames.length >> 1]!.toFixed(0)} ms a frame (second slowest of ${frames.length}: ${frames.at(-2)!.toFixed(0)} ms)`;
       console.log(
-        `${rows} rows with latents, ${readings[0]!.tokens.length} tokens, ${(json.length / 1e6).toFixed(1)} MB of JSON for two readings: shown ${shown.toFixed(0)} ms after the command was typed; ` +
+        `${rows} rows with latents, ${readings[0]!.tokens.length} tokens, ${(json.length / 1e6).toFixed(1)} MB of JSON for two readings: shown ${shown.toFixed(0)} ms after it was chosen; ` +
           `scrolling ${words(one.scroll)}, threshold ${words(one.slide)}; two beside each other: scrolling ${words(two.scroll)}, threshold ${words(two.slide)}`,
       );
       for (const { drawn } of [one, two]) {

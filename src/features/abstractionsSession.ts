@@ -130,6 +130,12 @@ export class AbstractionsSession {
     }
   }
 
+  /** Goes back to what the panel was opened for, where it shows something else. */
+  showAgain(): void {
+    const [side] = this.#sides;
+    if (side !== undefined && !isSame(side.address, this.#first)) this.#put(0, this.#first, AT_FIRST);
+  }
+
   close(): void {
     this.#closed = true;
     for (const side of this.#sides) end(side);
@@ -140,7 +146,7 @@ export class AbstractionsSession {
     const wanted = saved.length === 0 && this.#sides.length === 0 ? [{ address: this.#first, ...AT_FIRST }] : saved;
     wanted.forEach(({ address, item, step, latents }, i) => {
       const there = this.#sides[i];
-      if (there === undefined || JSON.stringify(there.address) !== JSON.stringify(address)) {
+      if (there === undefined || !isSame(there.address, address)) {
         this.#put(i, address, { item, step, latents });
       }
     });
@@ -254,8 +260,7 @@ export class AbstractionsSession {
       return null;
     });
     if (address === null || this.#closed || number > this.#sides.length || number >= MOST_SIDES) return;
-    const same = other !== null && JSON.stringify(other.address) === JSON.stringify(address);
-    this.#put(number, address, same ? other.chosen : AT_FIRST);
+    this.#put(number, address, other !== null && isSame(other.address, address) ? other.chosen : AT_FIRST);
   }
 
   async #chooseItem(side: Side): Promise<void> {
@@ -263,6 +268,10 @@ export class AbstractionsSession {
     const item = await this.#actions.chooseItem(side.source.items, side.chosen.item);
     if (item !== null && this.#sides.includes(side)) void this.#read(side, { ...side.chosen, item });
   }
+}
+
+function isSame(one: Address, other: Address): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 function begin(side: Side): AbortController {

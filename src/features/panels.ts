@@ -13,6 +13,8 @@ import { drawPage } from './webviewPage.ts';
 interface Session {
   receive(message: unknown): void;
   close(): void;
+  /** The subject was asked for again, and its panel may show something else by now. */
+  showAgain?(): void;
 }
 
 export interface PanelKind<Subject> {
@@ -67,7 +69,7 @@ function closeOrphans(viewType: string, title: string): void {
 
 export class Panels<Subject> implements vscode.Disposable, vscode.WebviewPanelSerializer {
   readonly #kind: PanelKind<Subject>;
-  readonly #panels = new Map<string, vscode.WebviewPanel>();
+  readonly #panels = new Map<string, { readonly panel: vscode.WebviewPanel; readonly session: Session }>();
   readonly #registration: vscode.Disposable;
 
   constructor(kind: PanelKind<Subject>) {
@@ -80,7 +82,8 @@ export class Panels<Subject> implements vscode.Disposable, vscode.WebviewPanelSe
     const { viewType, title, key } = this.#kind;
     const there = this.#panels.get(key(subject));
     if (there !== undefined) {
-      there.reveal();
+      there.panel.reveal();
+      there.session.showAgain?.();
       return;
     }
     closeOrphans(viewType, title(subject));
@@ -104,13 +107,13 @@ export class Panels<Subject> implements vscode.Disposable, vscode.WebviewPanelSe
 
   dispose(): void {
     this.#registration.dispose();
-    for (const panel of [...this.#panels.values()]) panel.dispose();
+    for (const { panel } of [...this.#panels.values()]) panel.dispose();
   }
 
   #fill(panel: vscode.WebviewPanel, subject: Subject): void {
     const key = this.#kind.key(subject);
-    this.#panels.set(key, panel);
     const session = this.#kind.feed(subject, panel);
+    this.#panels.set(key, { panel, session });
     panel.webview.onDidReceiveMessage((message: unknown) => {
       session.receive(message);
     });

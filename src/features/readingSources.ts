@@ -88,7 +88,7 @@ export function titleOf(address: Address): string {
   switch (address.kind) {
     case 'readings':
     case 'file':
-      return decodeURIComponent(basename(new URL(address.uri).pathname));
+      return decoded(basename(new URL(address.uri).pathname));
     case 'text':
       return 'Typed Code';
     case 'samples':
@@ -96,11 +96,19 @@ export function titleOf(address: Address): string {
   }
 }
 
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // it is not encoded
+  }
+}
+
 async function textAt(uri: string, { readText }: SourceParts): Promise<string> {
   try {
     return await readText(uri);
   } catch (error) {
-    throw new UserError(`${decodeURIComponent(uri)} cannot be read: ${messageOf(error)}`);
+    throw new UserError(`${decoded(uri)} cannot be read: ${messageOf(error)}`);
   }
 }
 

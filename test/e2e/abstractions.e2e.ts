@@ -161,9 +161,9 @@ describe.each(installed('current'))('the abstractions panel in the %s VS Code', 
         await code.focus();
         await page.keyboard.press('Control+f');
         await page.keyboard.type('sorted');
-        await panel.locator('[data-found]').getByText('1 lines').waitFor();
+        await panel.locator('[data-found]').getByText('1 line').waitFor();
         await page.keyboard.press('Enter');
-        await panel.locator('[data-found]').getByText('1 of 1 lines').waitFor();
+        await panel.locator('[data-found]').getByText('1 of 1 line').waitFor();
         await details(panel).getByText('# the longest first').waitFor();
         expect(await panel.locator('midtrain-reading .found').first().innerText()).toBe('sorted');
         await panel.getByRole('searchbox').fill('');

@@ -122,6 +122,12 @@ describe('an abstractions panel', () => {
     await expect.poll(() => panel.of('reading').at(-1)?.side).toBe(1);
     panel.session.receive({ type: 'read', side: 1, item: 0, step: 200, latents: 'text', again: false });
     await expect.poll(() => panel.of('reading').at(-1)?.reading.model.step).toBe(200);
+    const other: Address = { kind: 'text', text: 'x', model: 'm' };
+    panel.choices.push(other);
+    panel.session.receive({ type: 'choose', side: 0 });
+    await expect.poll(() => panel.of('source').at(-1)).toMatchObject({ side: 0, address: other });
+    panel.session.showAgain(); // as when the command is given once more
+    await expect.poll(() => panel.of('reading').at(-1)).toMatchObject({ side: 0, reading: { model: { step: 300 } } });
     panel.session.receive({ type: 'close', side: 1 });
     panel.session.receive({ type: 'copyJson', side: 1 });
     expect(panel.done).not.toContain('copied');

@@ -185,7 +185,7 @@ export class AbstractionsApp extends LitElement {
             words === ''
               ? nothing
               : html`<span class="number" role="status" data-found
-                    >${found.length === 0 ? 'none' : `${now === null ? '' : `${now + 1} of `}${found.length} lines`}</span
+                    >${found.length === 0 ? 'none' : `${now === null ? '' : `${now + 1} of `}${found.length} ${found.length === 1 ? 'line' : 'lines'}`}</span
                   >
                   <vscode-button
                     secondary

@@ -18,6 +18,7 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const real = v.pipe(v.number(), v.finite());
 const probability = v.pipe(real, v.minValue(0), v.maxValue(1));
 const shortText = v.pipe(v.string(), v.maxLength(4096));
+const uri = v.pipe(shortText, v.url());
 const side = v.pipe(count, v.maxValue(MOST_SIDES - 1));
 
 // A reading, as midtraining/abstractions/reading.ts has it.
@@ -94,8 +95,8 @@ function inOrder(stretches: readonly { readonly from: number; readonly to: numbe
 /** Names what is read, so that it is found again. A model is what one writes after `--model`, or the folder of a run. */
 const addressSchema = v.variant('kind', [
   /** A file of readings, as *Copy as JSON* writes them. */
-  v.object({ kind: v.literal('readings'), uri: shortText }),
-  v.object({ kind: v.literal('file'), uri: shortText, model: shortText }),
+  v.object({ kind: v.literal('readings'), uri }),
+  v.object({ kind: v.literal('file'), uri, model: shortText }),
   v.object({ kind: v.literal('text'), text: v.pipe(v.string(), v.maxLength(LONGEST_TEXT)), model: shortText }),
   /** All samples of a run; a model of null is the one that wrote them. */
   v.object({ kind: v.literal('samples'), folder: shortText, model: v.nullable(shortText) }),

@@ -4,6 +4,7 @@
  *     step-00000050/
  *       model.safetensors       the parameters that are trained, under Hugging Face or PEFT names
  *       optimizer.safetensors   the moments of AdamW: `first:NAME`, `second:NAME`
+ *       q.safetensors, q-optimizer.safetensors   the same of the model that writes latents, where there is one
  *       state.json              step, position in the data, of which model and data, hashes of both files; written last
  *
  * Knows nothing of how a step is done or of when a checkpoint is due.
@@ -43,7 +44,24 @@ const Progress = v.object({
   /** Of the guard against divergence: the smoothed loss, and steps far above it in a row. */
   smoothedLoss: orNull,
   stepsAbove: count,
+  /** Of methods that explore: rounds begun, updates of q in all and in this round, the step that the round began at, what was set. */
+  exploration: v.optional(
+    v.object({
+      round: count,
+      updates: count,
+      updatesInRound: count,
+      roundBegan: count,
+      settings: v.object({
+        thinkPenalty: v.number(),
+        temperature: v.number(),
+        groupSize: count,
+        eUpdates: count,
+        mSteps: count,
+      }),
+    }),
+  ),
 });
+export type ExplorationProgress = NonNullable<v.InferOutput<typeof Progress>['exploration']>;
 export type TrainingProgress = v.InferOutput<typeof Progress>;
 
 const State = v.object({
@@ -55,13 +73,27 @@ const State = v.object({
   /** Model, data, method, schedule and seed that it belongs to. */
   identity: v.record(v.string(), v.unknown()),
   files: v.object({ model: Written, optimizer: Written }),
+  q: v.optional(
+    v.object({ step: count, learningRate: orNull, files: v.object({ model: Written, optimizer: Written }) }),
+  ),
 });
 type State = v.InferOutput<typeof State>;
 
 export interface Checkpoint {
   readonly trainer: TrainerState;
+  /** Of the model that writes latents; null where there is none. */
+  readonly q: TrainerState | null;
   readonly progress: TrainingProgress;
 }
+
+/** Which of a checkpoint's models: the one that is trained, or the one that writes latents. */
+export type Role = 'model' | 'q';
+
+/** Names of the files of each, without their ending. */
+const FILES = {
+  model: { model: 'model', optimizer: 'optimizer' },
+  q: { model: 'q', optimizer: 'q-optimizer' },
+} as const satisfies Record<Role, object>;
 
 const NAME = /^step-(\d{8,})$/;
 
@@ -93,20 +125,34 @@ export class Checkpoints {
     return checkpointSteps(this.folder);
   }
 
-  /** Keeps this state, then lets go of older ones. @throws UserError when it cannot be written; older ones are as they were */
-  async save(trainer: TrainerState, parameters: readonly ParameterInfo[], progress: TrainingProgress): Promise<void> {
+  /**
+   * Keeps this state, in place of an earlier one of the same step, then lets go of older ones.
+   * @param q of the same parameters
+   * @throws UserError when it cannot be written; older ones are as they were
+   */
+  async save(
+    trainer: TrainerState,
+    parameters: readonly ParameterInfo[],
+    progress: TrainingProgress,
+    q: TrainerState | null = null,
+  ): Promise<void> {
     const { step, learningRate } = trainer;
     const aside = join(this.folder, `.${nameOf(step)}.new`);
     try {
       await rm(aside, { recursive: true, force: true });
       await mkdir(aside, { recursive: true });
-      const tensors = (prefix: string, values: ReadonlyMap<string, Float32Array>) =>
-        parameters.map(({ name, shape }) => ({ name: `${prefix}${name}`, shape, read: () => values.get(name)! }));
-      const model = await writeSafetensors(join(aside, 'model.safetensors'), tensors('', trainer.parameters));
-      const optimizer = await writeSafetensors(join(aside, 'optimizer.safetensors'), [
-        ...tensors('first:', trainer.firstMoments),
-        ...tensors('second:', trainer.secondMoments),
-      ]);
+      const write = async (role: Role, written: TrainerState): Promise<State['files']> => {
+        const tensors = (prefix: string, values: ReadonlyMap<string, Float32Array>) =>
+          parameters.map(({ name, shape }) => ({ name: `${prefix}${name}`, shape, read: () => values.get(name)! }));
+        const at = (name: string): string => join(aside, `${name}.safetensors`);
+        return {
+          model: await writeSafetensors(at(FILES[role].model), tensors('', written.parameters)),
+          optimizer: await writeSafetensors(at(FILES[role].optimizer), [
+            ...tensors('first:', written.firstMoments),
+            ...tensors('second:', written.secondMoments),
+          ]),
+        };
+      };
       const identity = { ...this.#identity };
       const state: State = {
         format: CHECKPOINT_FORMAT,
@@ -114,11 +160,12 @@ export class Checkpoints {
         learningRate,
         progress,
         identity,
-        files: { model, optimizer },
+        files: await write('model', trainer),
+        ...(q === null ? {} : { q: { step: q.step, learningRate: q.learningRate, files: await write('q', q) } }),
       };
       await writeFile(join(aside, 'state.json'), `${JSON.stringify(state, null, 2)}\n`, { flush: true });
       await flushFolder(aside);
-      await this.#remove(step); // one that was refused
+      await this.#remove(step); // one that was refused, or is of this step too
       await rename(aside, join(this.folder, nameOf(step)));
       await flushFolder(this.folder);
     } catch (error) {
@@ -161,7 +208,7 @@ export class Checkpoints {
 
   /** @throws UserError when it is cut, broken, or of another run */
   async read(step: number): Promise<Checkpoint> {
-    const { learningRate, progress, identity, files } = await readState(this.folder, step);
+    const { learningRate, progress, identity, files, q } = await readState(this.folder, step);
     const differs = Object.keys({ ...identity, ...this.#identity }).filter(
       (key) => !isDeepStrictEqual(identity[key], this.#identity[key]),
     );
@@ -170,30 +217,38 @@ export class Checkpoints {
         `The checkpoint of step ${step} in ${this.folder} belongs to another run: it differs in ${differs.join(', ')}.`,
       );
     }
-    const parameters = await this.#readFile(step, 'model', files.model);
-    const moments = await this.#readFile(step, 'optimizer', files.optimizer);
+    const trainer = { step, learningRate, ...(await this.#readState(step, 'model', files)) };
+    const ofQ =
+      q === undefined
+        ? null
+        : { step: q.step, learningRate: q.learningRate, ...(await this.#readState(step, 'q', q.files)) };
+    return { trainer, q: ofQ, progress };
+  }
+
+  async #readState(
+    step: number,
+    role: Role,
+    files: State['files'],
+  ): Promise<Pick<TrainerState, 'parameters' | 'firstMoments' | 'secondMoments'>> {
+    const read = async (name: string, written: WrittenFile): Promise<Map<string, Float32Array>> => {
+      const file = await openTensors(this.folder, step, name, written);
+      try {
+        const tensors = new Map<string, Float32Array>();
+        for (const tensor of file.names) tensors.set(tensor, (await file.read(tensor))!);
+        return tensors;
+      } finally {
+        await file.close();
+      }
+    };
+    const parameters = await read(FILES[role].model, files.model);
+    const moments = await read(FILES[role].optimizer, files.optimizer);
     const momentsOf = (prefix: string): Map<string, Float32Array> =>
       new Map(
         [...moments]
           .filter(([name]) => name.startsWith(prefix))
           .map(([name, values]) => [name.slice(prefix.length), values]),
       );
-    const firstMoments = momentsOf('first:');
-    return {
-      trainer: { step, learningRate, parameters, firstMoments, secondMoments: momentsOf('second:') },
-      progress,
-    };
-  }
-
-  async #readFile(step: number, name: 'model' | 'optimizer', written: WrittenFile): Promise<Map<string, Float32Array>> {
-    const file = await openTensors(this.folder, step, name, written);
-    try {
-      const tensors = new Map<string, Float32Array>();
-      for (const tensor of file.names) tensors.set(tensor, (await file.read(tensor))!);
-      return tensors;
-    } finally {
-      await file.close();
-    }
+    return { parameters, firstMoments: momentsOf('first:'), secondMoments: momentsOf('second:') };
   }
 
   async #prune(): Promise<void> {
@@ -265,8 +320,11 @@ export interface OpenCheckpoint extends CheckpointTensors {
   readonly progress: TrainingProgress;
 }
 
-/** @throws UserError when it is gone, cut or broken */
-export async function openCheckpoint(folder: string, step: number): Promise<OpenCheckpoint> {
+/**
+ * @param role which of its models
+ * @throws UserError when it is gone, cut or broken, or has no such model
+ */
+export async function openCheckpoint(folder: string, step: number, role: Role = 'model'): Promise<OpenCheckpoint> {
   const there = await checkpointSteps(folder);
   if (!there.includes(step)) {
     const others = there.length === 0 ? 'There is none' : `There are those of ${there.join(', ')}`;
@@ -274,8 +332,14 @@ export async function openCheckpoint(folder: string, step: number): Promise<Open
       `${folder} has no checkpoint of step ${step}: it was never kept, or the run has let go of it. ${others}.`,
     );
   }
-  const { identity, progress, files } = await readState(folder, step);
-  return { step, identity, progress, ...(await openTensors(folder, step, 'model', files.model)) };
+  const { identity, progress, files, q } = await readState(folder, step);
+  const written = role === 'model' ? files : q?.files;
+  if (written === undefined) {
+    throw new UserError(
+      `The checkpoint of step ${step} in ${folder} has no model that writes latents. Take one of RA3.`,
+    );
+  }
+  return { step, identity, progress, ...(await openTensors(folder, step, FILES[role].model, written.model)) };
 }
 
 async function readState(folder: string, step: number): Promise<State> {
@@ -298,7 +362,7 @@ async function readState(folder: string, step: number): Promise<State> {
 async function openTensors(
   folder: string,
   step: number,
-  name: 'model' | 'optimizer',
+  name: string,
   written: WrittenFile,
 ): Promise<CheckpointTensors> {
   const path = join(folder, nameOf(step), `${name}.safetensors`);

@@ -21,3 +21,28 @@ export function nextTokenBatch(rows: readonly PackedRow[], length: number): Batc
   });
   return batch;
 }
+
+/**
+ * The mean losses of a batch on tokens of code and on those of latents, apart; null where there are none.
+ * @param rows those of the batch, with what is a latent
+ * @param tokenLosses of the batch's targets
+ */
+export function partedLosses(
+  { length, weights }: Batch,
+  rows: readonly { readonly latents?: Uint8Array }[],
+  tokenLosses: Float32Array,
+): { readonly codeLoss: number | null; readonly latentLoss: number | null } {
+  const sums = [0, 0];
+  const counts = [0, 0];
+  rows.forEach(({ latents }, row) => {
+    for (let i = 0; i + 1 < length; i++) {
+      const at = row * length + i;
+      if (weights[at] === 0) continue;
+      const part = latents?.[i + 1] ?? 0;
+      sums[part]! += tokenLosses[at]!;
+      counts[part]!++;
+    }
+  });
+  const [codeLoss, latentLoss] = sums.map((sum, part) => (counts[part] === 0 ? null : sum / counts[part]!));
+  return { codeLoss: codeLoss!, latentLoss: latentLoss! };
+}

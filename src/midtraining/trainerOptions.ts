@@ -6,12 +6,13 @@ import type { LoraMethod, TrainingMethod } from '../engine/training/method.ts';
 import { DEFAULT_ADAMW, type TrainerOptions, type TrainingDevice } from '../engine/training/trainer.ts';
 import { STARTER_MODEL, type TrainingConfig } from './config.ts';
 import type { RowOptions } from './data/trainingRows.ts';
+import type { Schedule } from '../engine/training/schedule.ts';
 
 /** Tokens of a micro-batch: its activations are in memory at a time. */
 const MICRO_TOKENS = 2048;
 
 export function trainerOptions(config: TrainingConfig): TrainerOptions & { readonly accumulates: boolean } {
-  const { context, schedule, warmup, steps, floor, weightDecay, clip, threads, checkpointing } = config;
+  const { context, schedule, warmup, steps, floor, weightDecay, clip, threads, checkpointing, abstractions } = config;
   const rows = microRows(config);
   return {
     method: methodOf(config),
@@ -23,8 +24,39 @@ export function trainerOptions(config: TrainingConfig): TrainerOptions & { reado
     device: deviceOf(config),
     threads,
     checkpointing,
-    accumulates: rows < batchRows(config),
+    accumulates: rows < batchRows(config) || explores(config),
+    ...(explores(config)
+      ? { policy: { clip: abstractions.clip, kl: abstractions.kl, entropy: abstractions.entropy } }
+      : {}),
   };
+}
+
+/** Whether a second model, q, learns to write latents. */
+export function explores({ method }: TrainingConfig): boolean {
+  return method === 'ra3' || method === 'brite';
+}
+
+/** Whether the model is trained on code with latents. */
+export function infuses({ method }: TrainingConfig): boolean {
+  return method !== 'ntp';
+}
+
+/** Lines that a return reaches over. */
+export function horizonOf({ method }: TrainingConfig): number {
+  return method === 'brite' ? 1 : Infinity;
+}
+
+/** Of q: always the same rate, but after a warm-up of some updates. */
+export function posteriorSchedule(config: TrainingConfig): Schedule {
+  const peak = config.abstractions.learningRate ?? learningRateOf(config) / 10;
+  return { shape: 'constant', peak, warmup: 5, total: Number.MAX_SAFE_INTEGER, floor: 1 };
+}
+
+/** Longest snippet in tokens: with its end, and with some latents where there are any, it fits a row. */
+export function mostSnippetTokens(config: TrainingConfig): number {
+  const { context, abstractions } = config;
+  if (!infuses(config)) return context - 1;
+  return Math.max(1, context - 1 - Math.max(abstractions.maxLatentTokens, Math.floor(context / 4)));
 }
 
 /** What is trained. */

@@ -29,8 +29,8 @@ export class Control {
     return this.#resume !== null;
   }
 
-  /** Steps that are done before something that is set now holds; null where nothing can be set. */
-  stepsBefore(): number | null {
+  /** Steps and updates of q that are done before something that is set now holds; null where nothing can be set. */
+  doneBefore(): { readonly step: number; readonly update: number | null } | null {
     return null;
   }
 

@@ -204,6 +204,8 @@ const bodySchema = v.variant('type', [
     /** Of `set`: what was set, and how many steps were done before it held. */
     settings: v.optional(settingsSchema),
     step: v.optional(count),
+    /** And how many updates of q, where there is one. */
+    update: v.optional(count),
   }),
   /** The last row of a launch. A later launch may follow, and goes on where this one ended. */
   v.object({

@@ -5,10 +5,15 @@
  */
 import type { Settings } from './events.ts';
 
+/** A place in a run: steps done, and updates of q between them. Grows as the run goes on. @param updates of all rounds, below 2^21 */
+export function placeIn(step: number, updates: number): number {
+  return step + updates / 2 ** 21;
+}
+
 export class PlannedSettings {
   readonly #steps = new Map<number, Settings>();
 
-  /** @param step steps done before it holds */
+  /** @param step steps done before it holds, as a `place` */
   add(step: number, settings: Settings): void {
     for (const [at, planned] of this.#steps) {
       if (at < step) continue;
@@ -18,7 +23,7 @@ export class PlannedSettings {
     this.#steps.set(step, { ...this.#steps.get(step), ...settings });
   }
 
-  /** What begins to hold when so many steps are done. */
+  /** What begins to hold when so many steps are done, as a `place`. */
   at(step: number): Settings {
     return this.#steps.get(step) ?? {};
   }

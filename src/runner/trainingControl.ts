@@ -4,7 +4,7 @@
  */
 import { Control, type ControlEffect } from './control.ts';
 import type { Settings, Verb } from './events.ts';
-import { PlannedSettings } from './plannedSettings.ts';
+import { placeIn, PlannedSettings } from './plannedSettings.ts';
 
 /** What is done between two steps, also in a pause. */
 export type Wish = Extract<Verb, 'release' | 'checkpoint' | 'sample'>;
@@ -18,6 +18,8 @@ const WISHES: Readonly<Record<Wish, string>> = {
 export class TrainingControl extends Control {
   /** Steps done when the next ones begin; null before training. */
   #step: number | null = null;
+  /** The same of updates of q; null where there is none. */
+  #update: number | null = null;
   /** Set last, as far as it is known here. */
   #current: Settings = {};
   #planned = new PlannedSettings();
@@ -26,8 +28,8 @@ export class TrainingControl extends Control {
   #savesAtStop = false;
   #wake: () => void = () => undefined;
 
-  override stepsBefore(): number | null {
-    return this.#step;
+  override doneBefore(): { readonly step: number; readonly update: number | null } | null {
+    return this.#step === null ? null : { step: this.#step, update: this.#update };
   }
 
   /** Whether a checkpoint is wanted before it stops. */
@@ -39,9 +41,11 @@ export class TrainingControl extends Control {
    * Training goes on from here: from now on there is something to set and to save.
    * @param settings that hold now
    * @param planned what earlier launches had set for steps that are to be done again
+   * @param update updates of q done; null where there is none
    */
-  ready(step: number, settings: Settings, planned: PlannedSettings): void {
+  ready(step: number, settings: Settings, planned: PlannedSettings, update: number | null): void {
     this.#step = step;
+    this.#update = update;
     this.#current = settings;
     this.#planned = planned;
   }
@@ -62,9 +66,21 @@ export class TrainingControl extends Control {
 
   /** Begins the step after so many. @returns what is set with it; what comes later holds after it */
   begin(step: number): Settings {
-    const settings = this.#planned.at(step);
-    this.#current = { ...this.#current, ...settings };
+    const settings = this.#begin(step, this.#update ?? 0);
     this.#step = step + 1;
+    return settings;
+  }
+
+  /** Begins the update of q after so many, before that step. @returns as `begin` */
+  beginUpdate(step: number, update: number): Settings {
+    const settings = this.#begin(step, update);
+    this.#update = update + 1;
+    return settings;
+  }
+
+  #begin(step: number, update: number): Settings {
+    const settings = this.#planned.at(placeIn(step, update));
+    this.#current = { ...this.#current, ...settings };
     return settings;
   }
 
@@ -72,7 +88,7 @@ export class TrainingControl extends Control {
     super.act(verb === 'release' && !this.isPaused ? 'pause' : verb, settings);
     switch (verb) {
       case 'set':
-        this.#planned.add(this.#step!, settings);
+        this.#planned.add(placeIn(this.#step!, this.#update ?? 0), settings);
         this.#current = { ...this.#current, ...settings };
         break;
       case 'stop-and-save':
@@ -131,22 +147,33 @@ export class TrainingControl extends Control {
   }
 
   #setEffect(settings: Settings, step: number): ControlEffect {
-    const { learningRate, evaluationInterval } = settings;
-    const parts = [
-      ...(learningRate === undefined
-        ? []
-        : [learningRate === null ? 'the learning rate follows its schedule' : `the learning rate is ${learningRate}`]),
-      ...(evaluationInterval === undefined
-        ? []
-        : [evaluationInterval === 0 ? 'nothing is evaluated' : `every ${evaluationInterval} steps are evaluated`]),
-    ];
-    if (parts.length === 0) return no('There is nothing to set: give a learningRate or an evaluationInterval.');
     const keys = Object.keys(settings) as (keyof Settings)[];
+    const parts = keys.flatMap((key) => {
+      const value = settings[key];
+      return value === undefined ? [] : [SAID[key](value)];
+    });
+    if (parts.length === 0) return no(`There is nothing to set: give one of ${Object.keys(SAID).join(', ')}.`);
+    const ofQ = keys.find((key) => key !== 'learningRate' && key !== 'evaluationInterval');
+    if (ofQ !== undefined && this.#update === null)
+      return no(`This run's method has no ${ofQ}: it explores no latents.`);
     if (keys.every((key) => settings[key] === this.#current[key]))
       return no(`That is so already: ${parts.join(', ')}.`);
-    return yes(`From step ${step + 1} on ${parts.join(', and ')}.`);
+    const when = ofQ !== undefined ? `update ${this.#update! + 1} of q` : `step ${step + 1}`;
+    return yes(`From ${when} on ${parts.join(', and ')}.`);
   }
 }
+
+/** What each setting says. */
+const SAID: { readonly [Key in keyof Required<Settings>]: (value: number | null) => string } = {
+  learningRate: (value) =>
+    value === null ? 'the learning rate follows its schedule' : `the learning rate is ${value}`,
+  evaluationInterval: (value) => (value === 0 ? 'nothing is evaluated' : `every ${value} steps are evaluated`),
+  thinkPenalty: (value) => `a thought costs ${value} nats`,
+  temperature: (value) => `rollouts have temperature ${value}`,
+  groupSize: (value) => `a group has ${value} rollouts`,
+  eUpdates: (value) => `a round has ${value} updates of q`,
+  mSteps: (value) => `a round has ${value} steps of the model`,
+};
 
 const yes = (detail: string): ControlEffect => ({ applied: true, detail });
 const no = (detail: string): ControlEffect => ({ applied: false, detail });

@@ -14,6 +14,7 @@ import { prepareCorpus } from '../midtraining/data/prepare.ts';
 import { DEFAULT_LIMITS } from '../midtraining/data/snippets.ts';
 import { readSources } from '../midtraining/data/sources/source.ts';
 import { hasTokenStore, openTokenStore, type TokenStore } from '../midtraining/data/tokenStore.ts';
+import { mostSnippetTokens } from '../midtraining/trainerOptions.ts';
 import type { PhaseClock } from './phaseClock.ts';
 import { runPaths } from './runFolder.ts';
 import type { TrainingWork } from './trainingWork.ts';
@@ -56,11 +57,11 @@ export async function openCorpus(
 
 /** How a config's data become snippets. */
 export function corpusOptions(config: TrainingConfig, tokenizer: Tokenizer): CorpusOptions {
-  const { data, context, seed, heldOut } = config;
+  const { data, seed, heldOut } = config;
   return {
     documents: (drops) => readSources(data, drops),
     encode: (text) => tokenizer.encode(text, { addSpecialTokens: false, parseSpecial: false }),
-    limits: { ...DEFAULT_LIMITS, maxTokens: context - 1 },
+    limits: { ...DEFAULT_LIMITS, maxTokens: mostSnippetTokens(config) },
     seed,
     heldOutFraction: heldOut,
     nearDuplicateThreshold: isGenerated(config) ? null : 0.7,

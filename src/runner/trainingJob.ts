@@ -21,11 +21,14 @@ import {
   baseOf,
   deviceOf,
   deviceText,
+  infuses,
   learningRateOf,
   rowOptions,
   trainerOptions,
 } from '../midtraining/trainerOptions.ts';
 import { needRoom, roomFor } from './fit.ts';
+import { type CommentWriter, openWriter } from './commentWriter.ts';
+import { Exploration } from './exploration.ts';
 import { LiveModel } from './liveModel.ts';
 import { LiveSamples } from './liveSamples.ts';
 import { PhaseClock } from './phaseClock.ts';
@@ -56,7 +59,9 @@ export async function runTraining(work: TrainingWork): Promise<TrainingOutcome> 
         ? null
         : await ProgramsInLoop.open(config.passAt1, benchmark.path, source, tokenizer, request.python ?? null);
     const store = await openCorpus(work, source, tokenizer, clock);
+    let writer: CommentWriter | null = null;
     try {
+      if (work.writer !== null) writer = await openWriter(work.writer.path, config);
       control.signal.throwIfAborted();
       clock.enter('load');
       const identity = await checkIdentity(folder, config, source, store);
@@ -67,7 +72,26 @@ export async function runTraining(work: TrainingWork): Promise<TrainingOutcome> 
       const live = new LiveModel(source, weights, tokenizer, config.threads);
       const loop = await TrainingLoop.open({
         ...{ work, store, checkpoints, clock, rowOptions: rowOptions(config, tokenizer) },
-        openTrainer: () => Trainer.create(source.config, weights, options),
+        open: async () => {
+          const trainer = await Trainer.create(source.config, weights, options);
+          try {
+            const parts = {
+              config,
+              source,
+              weights,
+              tokenizer,
+              store,
+              pi: trainer,
+              writer,
+              tell,
+              signal: control.signal,
+            };
+            return { trainer, exploration: infuses(config) ? await Exploration.open(parts) : null };
+          } catch (error) {
+            await trainer.close();
+            throw error;
+          }
+        },
         samples: new LiveSamples(live, programs, store, tell, control.signal),
       });
       try {
@@ -94,6 +118,7 @@ export async function runTraining(work: TrainingWork): Promise<TrainingOutcome> 
         await loop.close();
       }
     } finally {
+      await writer?.close();
       await store.close();
     }
   } finally {
@@ -122,11 +147,13 @@ async function checkIdentity(
     device,
     threads,
     checkpointing,
+    abstractions: { evaluationSnippets, ...abstractions },
     ...decides
   } = config;
   const { train, heldOut } = store.description;
   const identity = {
     ...decides,
+    ...(infuses(config) ? { abstractions } : {}),
     lora: { ...config.lora, base: baseOf(config) },
     learningRate: learningRateOf(config),
     model: await source.hash(),

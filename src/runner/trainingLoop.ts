@@ -5,30 +5,42 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { StepResult, Trainer } from '../engine/training/trainer.ts';
 import { UserError } from '../errors.ts';
-import type { Checkpoints, TrainingProgress } from '../midtraining/checkpoint.ts';
+import type { Checkpoint, Checkpoints, TrainingProgress } from '../midtraining/checkpoint.ts';
 import type { TrainingConfig } from '../midtraining/config.ts';
+import type { PackedRow } from '../midtraining/data/packing.ts';
 import type { TokenStore } from '../midtraining/data/tokenStore.ts';
-import { type RowOptions, TrainingRows } from '../midtraining/data/trainingRows.ts';
+import { type RowOptions, type RowPosition, TrainingRows } from '../midtraining/data/trainingRows.ts';
 import { heldOutLoss } from '../midtraining/heldOutLoss.ts';
-import { nextTokenBatch } from '../midtraining/nextTokenPrediction.ts';
+import { nextTokenBatch, partedLosses } from '../midtraining/nextTokenPrediction.ts';
+import type { InfusedRow } from '../midtraining/rollouts/infusedRows.ts';
 import { batchRows } from '../midtraining/trainerOptions.ts';
 import type { MetricEvent, Settings } from './events.ts';
+import type { Exploration } from './exploration.ts';
 import type { LiveSamples } from './liveSamples.ts';
 import { collectGarbage, residentBytes } from './memory.ts';
 import type { PhaseClock } from './phaseClock.ts';
-import { PlannedSettings } from './plannedSettings.ts';
+import { placeIn, PlannedSettings } from './plannedSettings.ts';
 import { readEvents } from './runFolder.ts';
 import type { TrainingWork } from './trainingWork.ts';
 
+/** Of the data, before the first step. */
+const START: RowPosition = { epoch: 0, window: 0, row: 0 };
 /** A loss this far above the smoothed one, so many times in a row, is divergence. */
 const SPIKE = { factor: 2, nats: 1, steps: 3 };
 /** Weight of a new loss in the smoothed one. */
 const SMOOTHING = 0.1;
 
+/** What is trained, in memory. */
+export interface LoopModels {
+  readonly trainer: Trainer;
+  /** Of methods that write latents. */
+  readonly exploration: Exploration | null;
+}
+
 export interface LoopParts {
   readonly work: TrainingWork;
-  /** Makes a trainer as it is before the first step. */
-  readonly openTrainer: () => Promise<Trainer>;
+  /** Makes the models as they are before the first step. */
+  readonly open: () => Promise<LoopModels>;
   readonly store: TokenStore;
   readonly rowOptions: RowOptions;
   readonly checkpoints: Checkpoints;
@@ -38,24 +50,27 @@ export interface LoopParts {
 
 export class TrainingLoop {
   readonly #parts: LoopParts;
-  /** Null while its memory is given back. */
-  #trainer: Trainer | null;
-  #rows: TrainingRows;
+  /** Null while their memory is given back. */
+  #models: LoopModels | null;
+  /** Of methods that write no latents; those of the others are the exploration's. */
+  #rows: TrainingRows | null;
   #progress: TrainingProgress;
-  /** The step whose state was kept last. */
-  #saved: number | null = null;
+  /** The step whose state was kept last, and the updates of q then. */
+  #saved: { readonly step: number; readonly updates: number } | null = null;
+  /** Losses of the last step, of methods that write latents. */
+  #parted: Pick<MetricEvent, 'codeLoss' | 'latentLoss'> | null = null;
   /** What was told last, by this launch or an earlier one. */
   #told: MetricEvent | null = null;
   loss: number | null = null;
   heldOutLoss: number | null = null;
   firstHeldOutLoss: number | null = null;
 
-  private constructor(parts: LoopParts, trainer: Trainer) {
+  private constructor(parts: LoopParts, models: LoopModels) {
     this.#parts = parts;
-    this.#trainer = trainer;
-    this.#rows = new TrainingRows(parts.store.train, parts.rowOptions);
+    this.#models = models;
+    this.#rows = models.exploration === null ? new TrainingRows(parts.store.train, parts.rowOptions) : null;
     this.#progress = {
-      position: this.#rows.position,
+      position: START,
       tokens: 0,
       evaluationInterval: this.#config.evaluationInterval,
       heldOutLoss: null,
@@ -68,8 +83,7 @@ export class TrainingLoop {
 
   /** Takes up the latest checkpoint, and what was set after it. @throws UserError when none that is there can be used */
   static async open(parts: LoopParts): Promise<TrainingLoop> {
-    const trainer = await parts.openTrainer();
-    const loop = new TrainingLoop(parts, trainer);
+    const loop = new TrainingLoop(parts, await parts.open());
     try {
       await loop.#load();
       return loop;
@@ -81,13 +95,22 @@ export class TrainingLoop {
 
   /** The trained model. @throws Error while its memory is given back */
   get trainer(): Trainer {
-    if (this.#trainer === null) throw new Error('the trainer is closed');
-    return this.#trainer;
+    return this.#opened.trainer;
+  }
+
+  get #opened(): LoopModels {
+    if (this.#models === null) throw new Error('the trainer is closed');
+    return this.#models;
   }
 
   /** Steps done. */
   get steps(): number {
-    return this.#trainer?.stepCount ?? this.#saved!; // it is closed only when it was saved
+    return this.#models?.trainer.stepCount ?? this.#saved!.step; // it is closed only when it was saved
+  }
+
+  /** Updates of q done. */
+  get #updates(): number {
+    return this.#models === null ? this.#saved!.updates : (this.#models.exploration?.updates ?? 0);
   }
 
   /** Targets trained on, those of earlier launches too. */
@@ -100,9 +123,10 @@ export class TrainingLoop {
   }
 
   async close(): Promise<void> {
-    const trainer = this.#trainer;
-    this.#trainer = null;
-    await trainer?.close();
+    const models = this.#models;
+    this.#models = null;
+    await models?.exploration?.close();
+    await models?.trainer.close();
   }
 
   async #load(): Promise<void> {
@@ -113,10 +137,10 @@ export class TrainingLoop {
     });
     const step = checkpoint?.trainer.step ?? 0;
     if (checkpoint !== null) {
-      await this.trainer.importState(checkpoint.trainer);
+      await this.#take(checkpoint);
       this.#progress = checkpoint.progress;
-      this.#rows = new TrainingRows(store.train, rowOptions, checkpoint.progress.position);
-      this.#saved = step;
+      if (this.#rows !== null) this.#rows = new TrainingRows(store.train, rowOptions, checkpoint.progress.position);
+      this.#saved = { step, updates: this.#updates };
       tell({ type: 'note', level: 'info', text: `It goes on from the checkpoint of step ${step}.` });
     }
     const planned = new PlannedSettings();
@@ -125,10 +149,23 @@ export class TrainingLoop {
         const { seq, time, ...metric } = event;
         this.#remember(metric);
       }
-      if (event.type === 'control' && event.settings !== undefined) planned.add(event.step ?? 0, event.settings);
+      if (event.type === 'control' && event.settings !== undefined) {
+        planned.add(placeIn(event.step ?? 0, event.update ?? 0), event.settings);
+      }
     }
     const { evaluationInterval } = this.#progress;
-    control.ready(step, { learningRate: checkpoint?.trainer.learningRate ?? null, evaluationInterval }, planned);
+    const exploration = this.#opened.exploration?.progress;
+    const learningRate = checkpoint?.trainer.learningRate ?? null;
+    const settings = { learningRate, evaluationInterval, ...exploration?.settings };
+    control.ready(step, settings, planned, exploration?.updates ?? null);
+  }
+
+  /** The models go on from a checkpoint. */
+  async #take({ trainer, q, progress }: Checkpoint): Promise<void> {
+    const models = this.#opened;
+    await models.trainer.importState(trainer);
+    const explored = q === null || progress.exploration === undefined ? null : { q, progress: progress.exploration };
+    await models.exploration?.resume(progress.position, explored);
   }
 
   /** @returns whether it came to its end; else it was stopped. @throws UserError when it diverges or the disk is full */
@@ -139,6 +176,10 @@ export class TrainingLoop {
     else await this.#completeLast();
     while (this.steps < steps && !this.#isOutOfPatience()) {
       if (!(await this.#mayGoOn())) return false;
+      if (this.#opened.exploration?.isDue(this.steps) === true) {
+        await this.#explore(this.#opened.exploration);
+        continue;
+      }
       this.#set(control.begin(this.steps));
       const result = await this.#step();
       const step = this.steps;
@@ -171,7 +212,7 @@ export class TrainingLoop {
       if (control.savesAtStop) await this.#save();
       return false;
     }
-    if (this.#trainer === null) await this.#reopen();
+    if (this.#models === null) await this.#reopen();
     return true;
   }
 
@@ -193,25 +234,43 @@ export class TrainingLoop {
 
   /** Goes on from the state that `release` kept. */
   async #reopen(): Promise<void> {
-    const { clock, checkpoints, openTrainer } = this.#parts;
+    const { clock, checkpoints, open } = this.#parts;
     clock.enter('load');
-    const { trainer: state } = await checkpoints.read(this.#saved!);
-    const trainer = await openTrainer();
-    this.#trainer = trainer;
-    await trainer.importState(state);
+    const checkpoint = await checkpoints.read(this.#saved!.step);
+    this.#models = await open();
+    await this.#take(checkpoint);
   }
 
   /** Keeps the state between two steps, unless it is kept already. */
   async #save(): Promise<void> {
-    if (this.#saved === this.steps) return;
-    this.#parts.clock.enter('save');
-    await this.#parts.checkpoints.save(await this.trainer.viewState(), this.trainer.parameters, this.#progress);
-    this.#saved = this.steps;
+    const now = { step: this.steps, updates: this.#updates };
+    if (this.#saved?.step === now.step && this.#saved.updates === now.updates) return;
+    const { clock, checkpoints } = this.#parts;
+    clock.enter('save');
+    const { trainer, exploration } = this.#opened;
+    const explored = exploration?.progress;
+    const position = exploration?.position ?? this.#progress.position;
+    this.#progress = { ...this.#progress, position, ...(explored === undefined ? {} : { exploration: explored }) };
+    const q = (await exploration?.viewState()) ?? null;
+    await checkpoints.save(await trainer.viewState(), trainer.parameters, this.#progress, q);
+    this.#saved = now;
   }
 
-  #set({ learningRate, evaluationInterval }: Settings): void {
+  #set(settings: Settings): void {
+    const { learningRate, evaluationInterval } = settings;
     if (learningRate !== undefined) this.trainer.setLearningRate(learningRate);
     if (evaluationInterval !== undefined) this.#progress = { ...this.#progress, evaluationInterval };
+    this.#opened.exploration?.set(settings);
+  }
+
+  // --- An update of q ---
+
+  async #explore(exploration: Exploration): Promise<void> {
+    const { clock, work } = this.#parts;
+    clock.enter('explore');
+    this.#set(work.control.beginUpdate(this.steps, exploration.updates));
+    await exploration.update(this.steps);
+    if (!exploration.isDue(this.steps) && !work.control.signal.aborted) await this.#save();
   }
 
   // --- A step ---
@@ -219,12 +278,17 @@ export class TrainingLoop {
   async #step(): Promise<StepResult> {
     const { clock, rowOptions } = this.#parts;
     clock.enter('train');
-    const rows = [];
-    while (rows.length < batchRows(this.#config)) rows.push(await this.#rows.next());
-    const result = await this.trainer.step(nextTokenBatch(rows, rowOptions.rowLength));
+    const { trainer, exploration } = this.#opened;
+    const rows: (PackedRow & Partial<InfusedRow>)[] = [];
+    while (rows.length < batchRows(this.#config)) {
+      rows.push(await (exploration === null ? this.#rows!.next() : exploration.nextRow()));
+    }
+    const batch = nextTokenBatch(rows, rowOptions.rowLength);
+    const result = await trainer.step(batch);
+    this.#parted = exploration === null ? null : partedLosses(batch, rows, result.tokenLosses);
     this.#progress = {
       ...this.#progress,
-      position: this.#rows.position,
+      position: (exploration ?? this.#rows!).position,
       tokens: this.#progress.tokens + result.tokens,
       heldOutLoss: null,
       ...guarded(this.#progress, result.loss),
@@ -246,6 +310,7 @@ export class TrainingLoop {
       tokensPerSecond: result === null ? 0 : result.tokens / result.seconds,
       memory: residentBytes(),
       ...(result !== null && result.bytesMoved > 0 ? { bytesMoved: result.bytesMoved } : {}),
+      ...(result === null ? {} : this.#parted),
       ...(passAt1 === undefined ? {} : { passAt1 }),
     };
     this.#remember(event);
@@ -263,7 +328,7 @@ export class TrainingLoop {
   #diverged({ loss, learningRate }: StepResult): UserError {
     const how = Number.isFinite(loss) ? `rose to ${loss.toFixed(2)}` : 'or its gradients are no numbers any more';
     const kept =
-      this.#saved === null ? 'No checkpoint was kept yet.' : `The checkpoint of step ${this.#saved} is kept.`;
+      this.#saved === null ? 'No checkpoint was kept yet.' : `The checkpoint of step ${this.#saved.step} is kept.`;
     return new UserError(
       `Training diverges: after step ${this.steps} the loss ${how}, at a learning rate of ${learningRate}. ${kept} ` +
         'Lower learningRate in the config, or lengthen warmup, and start again.',

@@ -13,6 +13,8 @@ export interface TrainingWork {
   readonly request: TrainingRequest & { readonly model: FoundModel };
   /** The file of the benchmark whose programs are judged in the loop; null where the config asks for none. */
   readonly benchmark: { readonly id: BenchmarkId; readonly path: string } | null;
+  /** The model that writes comments (`synthetic`); null where there is none. */
+  readonly writer: FoundModel | null;
   readonly tell: (event: EventBody) => void;
   readonly control: TrainingControl;
 }

@@ -8,6 +8,7 @@ import { resolveModel } from '../catalog/models.ts';
 import type { FetchOptions } from '../catalog/plan.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { messageOf, UserError } from '../errors.ts';
+import type { TrainingConfig } from '../midtraining/config.ts';
 import { Control, StoppedError } from './control.ts';
 import { runEvaluation } from './evaluationJob.ts';
 import type { EventBody, RunEvent, Settings, Verb } from './events.ts';
@@ -88,8 +89,12 @@ async function serve(folder: string, description: RunDescription, serving: Servi
   const training = description.kind === 'training' ? new TrainingControl() : null;
   const control = training ?? new Control();
   const onControl = (verb: Verb, client: string, detail: string, settings?: Settings): void => {
-    const step = control.stepsBefore();
-    const set = verb === 'set' && settings !== undefined && step !== null ? { settings, step } : {};
+    const done = control.doneBefore();
+    const update = done?.update ?? null;
+    const set =
+      verb === 'set' && settings !== undefined && done !== null
+        ? { settings, step: done.step, ...(update === null ? {} : { update }) }
+        : {};
     tell({ type: 'control', verb, client, detail, ...set });
   };
   const server = await RunServer.listen({ folder, address, control, seq: () => log.seq, onControl });
@@ -131,6 +136,7 @@ async function serve(folder: string, description: RunDescription, serving: Servi
           ...{ folder, tell, control: training! },
           request: { ...request, model: await files.model(request.model) },
           benchmark: id === undefined ? null : await files.benchmark({ id, path: null }),
+          writer: await files.writer(request.config),
         });
         return { kind: 'training', outcome };
       }
@@ -188,6 +194,13 @@ class Files {
 
   async model(model: AskedModel): Promise<FoundModel> {
     return { ...model, path: model.path ?? (await resolveModel(model.spec, this.#fetching())).path };
+  }
+
+  /** Nobody agreed to fetch this one. @throws UserError when it is not on this machine */
+  async writer({ method, abstractions: { writer } }: TrainingConfig): Promise<FoundModel | null> {
+    if (method !== 'synthetic' || writer === null) return null;
+    const { path, label } = await resolveModel(writer, { ...this.#fetching(), consent: () => Promise.resolve(false) });
+    return { spec: writer, label, path };
   }
 
   #fetching(): FetchOptions & { consent: () => Promise<boolean> } {

@@ -54,8 +54,8 @@ describe('checkpoints', () => {
     expect(await checkpoints.latest(fail)).toBeNull();
     await save(checkpoints, 1);
     await checkpoints.save(stateAt(2, 1 / 3), parameters, progressAt(2, 0.1));
-    expect(await checkpoints.latest(fail)).toEqual({ trainer: stateAt(2, 1 / 3), progress: progressAt(2, 0.1) });
-    expect(await checkpoints.read(1)).toEqual({ trainer: stateAt(1), progress: progressAt(1) });
+    expect(await checkpoints.latest(fail)).toEqual({ trainer: stateAt(2, 1 / 3), q: null, progress: progressAt(2, 0.1) });
+    expect(await checkpoints.read(1)).toEqual({ trainer: stateAt(1), q: null, progress: progressAt(1) });
   });
 
   it('are kept: the last ones and the best', async () => {

@@ -31,6 +31,15 @@ export function log(graph: Graph, x: Value): Value {
   return one(graph, 'Log', [x], x.shape);
 }
 
+export function exp(graph: Graph, x: Value): Value {
+  return one(graph, 'Exp', [x], x.shape);
+}
+
+/** No value below `least` or above `most`. */
+export function clamp(graph: Graph, x: Value, least: number, most: number): Value {
+  return one(graph, 'Clip', [x, graph.constant('float32', least), graph.constant('float32', most)], x.shape);
+}
+
 export function sqrt(graph: Graph, x: Value): Value {
   return one(graph, 'Sqrt', [x], x.shape);
 }

@@ -13,6 +13,8 @@ export interface Losses {
   readonly loss: number;
   /** [rows * length]: -log p of each target, whatever its weight. */
   readonly tokenLosses: Float32Array;
+  /** [rows * length]: -log p of each set that was chosen, 0 where none was; null but where a policy is trained. */
+  readonly setLosses: Float32Array | null;
 }
 
 export interface TrainingBackend {
@@ -38,5 +40,7 @@ export interface TrainingBackend {
   write(name: string, kind: StateKind, values: Float32Array): Promise<void>;
   /** Bytes that went to the device and came from it since the last call; 0 where there is none. */
   takeBytesMoved(): number;
+  /** Another state of the same model and method, all zero, that shares what is frozen and the graphs with this one. */
+  sibling(): Promise<TrainingBackend>;
   close(): Promise<void>;
 }

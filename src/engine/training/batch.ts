@@ -3,6 +3,8 @@
  * Knows nothing of text or of where sequences come from.
  */
 
+import { type PolicyTerms, slicePolicy } from './policy.ts';
+
 export interface Sequence {
   readonly ids: ArrayLike<number>;
   /** Weight of each token's loss *as a target*; the first token is no target. All 1 where it is absent. */
@@ -22,6 +24,8 @@ export interface Batch {
   readonly segments: Int32Array;
   /** From 0 in each segment. */
   readonly positions: Int32Array;
+  /** What the model chose, for trainers of a policy. */
+  readonly policy?: PolicyTerms;
 }
 
 /** An empty batch: one segment of padding, no targets. */
@@ -39,22 +43,34 @@ export function emptyBatch(rows: number, length: number): Batch {
 }
 
 /**
- * Packs sequences into rows, each into the first row that has room, in their order. What is over at a row's end is padding,
- * a segment of its own. A sequence does not see its neighbours, so packing changes no loss.
+ * Where sequences of these lengths go in rows of one length: each into the first row that has room, in their order.
+ * @returns of each the place of its first token, row-major
+ * @throws RangeError when a sequence is longer than a row
+ */
+export function placesOf(lengths: readonly number[], length: number): number[] {
+  const used: number[] = [];
+  return lengths.map((tokens) => {
+    if (tokens > length) throw new RangeError(`A sequence of ${tokens} tokens does not fit a row of ${length}.`);
+    let row = used.findIndex((taken) => taken + tokens <= length);
+    if (row < 0) row = used.push(0) - 1;
+    const start = row * length + used[row]!;
+    used[row]! += tokens;
+    return start;
+  });
+}
+
+/**
+ * Packs sequences into rows (`placesOf`). What is over at a row's end is padding, a segment of its own. A sequence does not
+ * see its neighbours, so packing changes no loss.
  * @throws RangeError when a sequence is longer than a row
  */
 export function packRows(sequences: readonly Sequence[], length: number): Batch {
-  const used: number[] = [];
-  const places = sequences.map(({ ids }) => {
-    if (ids.length > length)
-      throw new RangeError(`A sequence of ${ids.length} tokens does not fit a row of ${length}.`);
-    let row = used.findIndex((taken) => taken + ids.length <= length);
-    if (row < 0) row = used.push(0) - 1;
-    const start = row * length + used[row]!;
-    used[row]! += ids.length;
-    return start;
-  });
-  const batch = emptyBatch(used.length, length);
+  const places = placesOf(
+    sequences.map(({ ids }) => ids.length),
+    length,
+  );
+  const rows = places.reduce((most, place) => Math.max(most, Math.floor(place / length) + 1), 0);
+  const batch = emptyBatch(rows, length);
   sequences.forEach(({ ids, weights }, segment) => {
     for (let i = 0; i < ids.length; i++) {
       const at = places[segment]! + i;
@@ -76,5 +92,7 @@ export function rowsOf(batch: Batch, first: number, count: number): Batch {
   for (const key of ['ids', 'targets', 'weights', 'segments', 'positions'] as const) {
     result[key].set(batch[key].subarray(first * length, (first + count) * length));
   }
-  return result;
+  const { policy } = batch;
+  if (policy === undefined) return result;
+  return { ...result, policy: slicePolicy(policy, first * length, count * length, count * length) };
 }

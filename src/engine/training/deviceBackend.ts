@@ -31,23 +31,25 @@ interface Sessions {
   readonly download: ort.InferenceSession;
 }
 
+/** What several states of one model and method may share. */
+interface Shared {
+  readonly form: Parameters<typeof batchFeeds>[2];
+  readonly sessions: Sessions;
+  readonly openEvaluating: () => Promise<ort.InferenceSession>;
+  evaluating: Promise<ort.InferenceSession> | null;
+  users: number;
+}
+
 export class DeviceBackend implements TrainingBackend {
   readonly parameters: readonly ParameterInfo[];
-  readonly #sessions: Sessions;
-  readonly #openEvaluating: () => Promise<ort.InferenceSession>;
-  #evaluating: Promise<ort.InferenceSession> | null = null;
+  readonly #shared: Shared;
   /** By kind and name; vectors, whatever the parameter's shape. */
   readonly #state = new Map<string, ort.Tensor>();
   #bytesMoved = 0;
 
-  private constructor(
-    parameters: readonly ParameterInfo[],
-    sessions: Sessions,
-    openEvaluating: () => Promise<ort.InferenceSession>,
-  ) {
+  private constructor(parameters: readonly ParameterInfo[], shared: Shared) {
     this.parameters = parameters;
-    this.#sessions = sessions;
-    this.#openEvaluating = openEvaluating;
+    this.#shared = shared;
   }
 
   /** Parameters and moments are zero. @throws an Error of the runtime when there is no adapter or too little memory on it */
@@ -80,11 +82,22 @@ export class DeviceBackend implements TrainingBackend {
       }, 'cpu'),
       training: await openModel(true),
     };
-    const backend = new DeviceBackend(parameters, sessions, () => openModel(false));
+    const form = { config, policy: options.policy };
+    const openEvaluating = (): Promise<ort.InferenceSession> => openModel(false);
+    return DeviceBackend.#zero(parameters, { form, sessions, openEvaluating, evaluating: null, users: 0 });
+  }
+
+  static async #zero(parameters: readonly ParameterInfo[], shared: Shared): Promise<DeviceBackend> {
+    shared.users += 1;
+    const backend = new DeviceBackend(parameters, shared);
     for (const { name, shape } of parameters) {
       for (const kind of STATE_KINDS) await backend.write(name, kind, new Float32Array(valuesOf(shape)));
     }
     return backend;
+  }
+
+  sibling(): Promise<DeviceBackend> {
+    return DeviceBackend.#zero(this.parameters, this.#shared);
   }
 
   get stateBytes(): number {
@@ -92,15 +105,15 @@ export class DeviceBackend implements TrainingBackend {
   }
 
   async differentiate(batch: Batch, normalizer: number, first: boolean): Promise<Losses> {
-    const results = await this.#run(this.#sessions.training, {
+    const results = await this.#run(this.#shared.sessions.training, {
       ...this.#shaped('parameter', (name) => name),
-      ...batchFeeds(batch, normalizer),
+      ...batchFeeds(batch, normalizer, this.#shared.form),
     });
     for (const { name } of this.parameters) {
       const fresh = results[TRAINING.gradient(name)]!;
       if (first) this.#replace('gradient', name, fresh);
       else {
-        const { sum } = await this.#run(this.#sessions.sum, { a: this.#of('gradient', name), b: flat(fresh) });
+        const { sum } = await this.#run(this.#shared.sessions.sum, { a: this.#of('gradient', name), b: flat(fresh) });
         this.#replace('gradient', name, sum!);
         fresh.dispose();
       }
@@ -109,14 +122,15 @@ export class DeviceBackend implements TrainingBackend {
   }
 
   async evaluate(batch: Batch, normalizer: number): Promise<Losses> {
-    const session = await (this.#evaluating ??= this.#openEvaluating());
-    const feeds = { ...this.#shaped('parameter', (name) => name), ...batchFeeds(batch, normalizer) };
+    const shared = this.#shared;
+    const session = await (shared.evaluating ??= shared.openEvaluating());
+    const feeds = { ...this.#shaped('parameter', (name) => name), ...batchFeeds(batch, normalizer, this.#shared.form) };
     return lossesOf(await this.#run(session, feeds));
   }
 
   async gradientNorm(): Promise<number> {
     const { norm } = await this.#run(
-      this.#sessions.norm,
+      this.#shared.sessions.norm,
       this.#shaped('gradient', (name) => name),
     );
     return (norm!.data as Float32Array)[0]!;
@@ -135,7 +149,7 @@ export class DeviceBackend implements TrainingBackend {
       const decay = decays(parameter) ? 1 - learningRate * weightDecay : 1;
       const scalars = new ort.Tensor('float32', Float32Array.of(scale, decay, rate, root), [4]);
       const feeds = Object.fromEntries(STATE_KINDS.map((kind) => [kind, this.#of(kind, name)]));
-      const results = await this.#run(this.#sessions.adamw, { ...feeds, scalars });
+      const results = await this.#run(this.#shared.sessions.adamw, { ...feeds, scalars });
       for (const [output, tensor] of Object.entries(results)) {
         this.#replace(output.replace(/^new_/, '') as StateKind, name, tensor);
       }
@@ -143,13 +157,13 @@ export class DeviceBackend implements TrainingBackend {
   }
 
   async read(name: string, kind: StateKind): Promise<Float32Array> {
-    const { copy } = await this.#run(this.#sessions.download, { x: this.#of(kind, name) });
+    const { copy } = await this.#run(this.#shared.sessions.download, { x: this.#of(kind, name) });
     return copy!.data as Float32Array;
   }
 
   async write(name: string, kind: StateKind, values: Float32Array): Promise<void> {
     const x = new ort.Tensor('float32', values, [values.length]);
-    const { copy } = await this.#run(this.#sessions.upload, { x });
+    const { copy } = await this.#run(this.#shared.sessions.upload, { x });
     this.#replace(kind, name, copy!);
   }
 
@@ -162,8 +176,10 @@ export class DeviceBackend implements TrainingBackend {
   async close(): Promise<void> {
     for (const tensor of this.#state.values()) tensor.dispose();
     this.#state.clear();
-    for (const session of Object.values(this.#sessions) as ort.InferenceSession[]) await session.release();
-    await (await this.#evaluating)?.release();
+    this.#shared.users -= 1;
+    if (this.#shared.users > 0) return;
+    for (const session of Object.values(this.#shared.sessions) as ort.InferenceSession[]) await session.release();
+    await (await this.#shared.evaluating)?.release();
   }
 
   /** Runs a session and counts what crosses. */
@@ -208,6 +224,7 @@ function lossesOf(results: ort.InferenceSession.OnnxValueMapType): Losses {
   return {
     loss: (results[TRAINING.loss]!.data as Float32Array)[0]!,
     tokenLosses: results[TRAINING.tokenLosses]!.data as Float32Array,
+    setLosses: (results[TRAINING.setLosses]?.data as Float32Array | undefined) ?? null,
   };
 }
 

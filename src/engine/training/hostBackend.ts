@@ -12,29 +12,38 @@ import type { TrainerOptions } from './options.ts';
 import { ParameterStore, type AdamWOptions, type ParameterInfo, type ValueKind } from './parameterStore.ts';
 import { batchFeeds, buildTrainingGraph, TRAINING } from './trainingGraph.ts';
 
+/** What several states of one model and method may share: graphs, in which the frozen tensors are. */
+interface Sessions {
+  readonly graph: Form;
+  readonly training: ort.InferenceSession;
+  readonly openEvaluating: () => Promise<ort.InferenceSession>;
+  /** Without gradients; opened when it is first needed. */
+  evaluating: Promise<ort.InferenceSession> | null;
+  users: number;
+}
+
+/** What the feeds of a graph depend on. */
+interface Form {
+  readonly config: ModelConfig;
+  readonly policy: TrainerOptions['policy'];
+}
+
 export class HostBackend implements TrainingBackend {
   readonly #store: ParameterStore;
-  readonly #openSession: (gradients: boolean) => Promise<ort.InferenceSession>;
-  readonly #training: ort.InferenceSession;
-  /** Without gradients; opened when it is first needed. */
-  #evaluating: Promise<ort.InferenceSession> | null = null;
+  readonly #sessions: Sessions;
   readonly #feeds: Readonly<Record<string, ort.Tensor>>;
+  readonly #accumulates: boolean;
 
-  private constructor(
-    store: ParameterStore,
-    openSession: (gradients: boolean) => Promise<ort.InferenceSession>,
-    training: ort.InferenceSession,
-  ) {
-    this.#store = store;
-    this.#openSession = openSession;
-    this.#training = training;
+  private constructor(parameters: readonly ParameterInfo[], accumulates: boolean, sessions: Sessions) {
+    this.#store = new ParameterStore(parameters, { accumulates });
+    this.#accumulates = accumulates;
+    this.#sessions = sessions;
     this.#feeds = this.#tensors('parameter', (name) => name);
   }
 
   /** Parameters and moments are zero. @throws UserError when memory or disk are short */
   static async create(config: ModelConfig, weights: TensorSource, options: TrainerOptions): Promise<HostBackend> {
-    const { method, accumulates = true, threads } = options;
-    const store = new ParameterStore(trainableParameters(config, method), { accumulates });
+    const { method, accumulates = true, threads, policy } = options;
     const openSession = async (gradients: boolean): Promise<ort.InferenceSession> => {
       const graphOptions = { ...options, checkpointing: options.checkpointing ?? false, gradients, fusedMatMul: true };
       const { session } = await createSession(
@@ -49,7 +58,19 @@ export class HostBackend implements TrainingBackend {
       );
       return session;
     };
-    return new HostBackend(store, openSession, await openSession(true));
+    const sessions: Sessions = {
+      graph: { config, policy },
+      training: await openSession(true),
+      openEvaluating: () => openSession(false),
+      evaluating: null,
+      users: 1,
+    };
+    return new HostBackend(trainableParameters(config, method), accumulates, sessions);
+  }
+
+  sibling(): Promise<HostBackend> {
+    this.#sessions.users += 1;
+    return Promise.resolve(new HostBackend(this.parameters, this.#accumulates, this.#sessions));
   }
 
   get parameters(): readonly ParameterInfo[] {
@@ -62,13 +83,14 @@ export class HostBackend implements TrainingBackend {
 
   async differentiate(batch: Batch, normalizer: number, first: boolean): Promise<Losses> {
     const gradients = this.#tensors(first ? 'gradient' : 'fresh', TRAINING.gradient);
-    const losses = await this.#run(this.#training, batch, normalizer, gradients);
+    const losses = await this.#run(this.#sessions.training, batch, normalizer, gradients);
     if (!first) this.#store.accumulate();
     return losses;
   }
 
   async evaluate(batch: Batch, normalizer: number): Promise<Losses> {
-    return this.#run(await (this.#evaluating ??= this.#openSession(false)), batch, normalizer, {});
+    const sessions = this.#sessions;
+    return this.#run(await (sessions.evaluating ??= sessions.openEvaluating()), batch, normalizer, {});
   }
 
   gradientNorm(): Promise<number> {
@@ -94,8 +116,10 @@ export class HostBackend implements TrainingBackend {
   }
 
   async close(): Promise<void> {
-    await this.#training.release();
-    await (await this.#evaluating)?.release();
+    this.#sessions.users -= 1;
+    if (this.#sessions.users > 0) return;
+    await this.#sessions.training.release();
+    await (await this.#sessions.evaluating)?.release();
   }
 
   /** Tensors over the store's own memory. */
@@ -117,10 +141,20 @@ export class HostBackend implements TrainingBackend {
     const tokens = batch.rows * batch.length;
     const loss = new ort.Tensor('float32', new Float32Array(1), []);
     const tokenLosses = new ort.Tensor('float32', new Float32Array(tokens), [tokens]);
-    const fetches = { [TRAINING.loss]: loss, [TRAINING.tokenLosses]: tokenLosses, ...gradients };
-    const results = await session.run({ ...this.#feeds, ...batchFeeds(batch, normalizer) }, fetches);
+    const setLosses =
+      this.#sessions.graph.policy === undefined ? null : new ort.Tensor('float32', new Float32Array(tokens), [tokens]);
+    const fetches: Record<string, ort.Tensor> = {
+      [TRAINING.loss]: loss,
+      [TRAINING.tokenLosses]: tokenLosses,
+      ...(setLosses === null ? {} : { [TRAINING.setLosses]: setLosses }),
+      ...gradients,
+    };
+    const results = await session.run(
+      { ...this.#feeds, ...batchFeeds(batch, normalizer, this.#sessions.graph) },
+      fetches,
+    );
     discardCopies(results, fetches);
-    return { loss: loss.data[0]!, tokenLosses: tokenLosses.data };
+    return { loss: loss.data[0]!, tokenLosses: tokenLosses.data, setLosses: setLosses?.data ?? null };
   }
 }
 

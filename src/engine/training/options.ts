@@ -1,6 +1,7 @@
 /** What a trainer is asked for. */
 import type { TrainingMethod } from './method.ts';
 import type { AdamWOptions } from './parameterStore.ts';
+import type { PolicySettings } from './policy.ts';
 import type { Schedule } from './schedule.ts';
 
 export type TrainingDevice = 'cpu' | 'webgpu';
@@ -23,6 +24,8 @@ export interface TrainerOptions {
   readonly accumulates?: boolean;
   /** Compute each layer again in the backward pass instead of keeping what it needs: less memory, a third more work. */
   readonly checkpointing?: boolean;
+  /** Batches may have `policy` terms beside weights. */
+  readonly policy?: PolicySettings;
   /** Tokens in a chunk of the cross-entropy; chosen by the size of the vocabulary where it is absent. */
   readonly chunk?: number;
 }

@@ -1,5 +1,5 @@
 /**
- * Trains a model by next-token prediction: batches in, losses out. Forward and gradients are one run of ONNX Runtime; where
+ * Trains a model by next-token prediction or a policy gradient: batches in, losses out. Forward and gradients are one run of ONNX Runtime; where
  * the state lies and how the optimizer works on it is a backend's. Nothing in a step is random: the same weights, batches, device and thread
  * count give the same bits, and so does a trainer that goes on from an exported state.
  * Knows nothing of files, of text, of runs or of what the tokens mean.
@@ -20,11 +20,11 @@ export type { TrainerOptions, TrainingDevice } from './options.ts';
 export const DEFAULT_ADAMW: AdamWOptions = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 };
 
 export interface StepResult {
-  /** Mean loss of the weighted targets before the update, in nats. */
+  /** Mean loss of the weighted targets before the update, in nats; with a policy's choices a surrogate. */
   readonly loss: number;
   /** Global norm of the gradients before clipping. */
   readonly gradientNorm: number;
-  /** Targets with a weight. */
+  /** Targets with a weight, and choices. */
   readonly tokens: number;
   readonly learningRate: number;
   readonly seconds: number;
@@ -34,9 +34,11 @@ export interface StepResult {
   readonly bytesMoved: number;
   /** -log p of each target of the batch, row-major, also where the weight is 0. */
   readonly tokenLosses: Float32Array;
+  /** -log p of each set of the batch's policy, 0 where there is none; null where the trainer is of none. */
+  readonly setLosses: Float32Array | null;
 }
 
-export type Evaluation = Pick<StepResult, 'loss' | 'tokens' | 'tokenLosses'>;
+export type Evaluation = Pick<StepResult, 'loss' | 'tokens' | 'tokenLosses' | 'setLosses'>;
 
 /** All that a trainer needs to go on exactly, by parameter name. There is no generator: no step draws a random number. */
 export interface TrainerState {
@@ -76,12 +78,28 @@ export class Trainer {
   static async create(config: ModelConfig, weights: TensorSource, options: TrainerOptions): Promise<Trainer> {
     checkOptions(config, options);
     const Backend = options.device === 'webgpu' ? DeviceBackend : HostBackend;
-    const backend: TrainingBackend = await Backend.create(config, weights, options);
+    return Trainer.#begin(config, weights, options, await Backend.create(config, weights, options));
+  }
+
+  static async #begin(
+    config: ModelConfig,
+    weights: TensorSource,
+    options: TrainerOptions,
+    backend: TrainingBackend,
+  ): Promise<Trainer> {
     for (const parameter of backend.parameters) {
       await backend.write(parameter.name, 'parameter', await initialValues(parameter, weights, options.method));
     }
     backend.takeBytesMoved();
     return new Trainer(config, options, backend);
+  }
+
+  /**
+   * Another trainer of the same model and method that begins at `weights` too, with a state of its own; what is frozen and
+   * the graphs are shared.
+   */
+  async sibling(weights: TensorSource, changes: Pick<TrainerOptions, 'schedule' | 'clip'>): Promise<Trainer> {
+    return Trainer.#begin(this.config, weights, { ...this.options, ...changes }, await this.#backend.sibling());
   }
 
   /** Steps done. */
@@ -121,12 +139,11 @@ export class Trainer {
     if (batch.rows > rows && this.options.accumulates === false) {
       throw new RangeError(`A batch of ${batch.rows} rows needs accumulation, which this trainer was made without.`);
     }
-    const tokenLosses = new Float32Array(batch.rows * batch.length);
-    let loss = 0;
+    const collected = this.#collected(batch);
     for (let first = 0; first < batch.rows; first += rows) {
-      const losses = await this.#backend.differentiate(this.#micro(batch, first), weight, first === 0);
-      loss += collect(losses, tokenLosses, first * batch.length);
+      collect(await this.#backend.differentiate(this.#micro(batch, first), weight, first === 0), collected, first);
     }
+    const { loss } = collected;
     const gradientNorm = await this.#backend.gradientNorm();
     const learningRate = this.#learningRate ?? learningRateAt(schedule, this.#step);
     const updated = Number.isFinite(loss) && Number.isFinite(gradientNorm);
@@ -137,20 +154,25 @@ export class Trainer {
     }
     const seconds = (performance.now() - start) / 1000;
     const bytesMoved = this.#backend.takeBytesMoved();
-    return { loss, gradientNorm, tokens, learningRate, seconds, updated, bytesMoved, tokenLosses };
+    const { tokenLosses, setLosses } = collected;
+    return { loss, gradientNorm, tokens, learningRate, seconds, updated, bytesMoved, tokenLosses, setLosses };
   }
 
   /** The loss of `batch` with the present parameters. @throws RangeError when the batch does not fit the trainer */
   async evaluate(batch: Batch): Promise<Evaluation> {
     const { weight, tokens } = this.#check(batch);
-    const tokenLosses = new Float32Array(batch.rows * batch.length);
-    let loss = 0;
+    const collected = this.#collected(batch);
     for (let first = 0; first < batch.rows; first += this.options.rows) {
-      const losses = await this.#backend.evaluate(this.#micro(batch, first), weight);
-      loss += collect(losses, tokenLosses, first * batch.length);
+      collect(await this.#backend.evaluate(this.#micro(batch, first), weight), collected, first);
     }
     this.#backend.takeBytesMoved();
-    return { loss, tokens, tokenLosses };
+    const { loss, tokenLosses, setLosses } = collected;
+    return { loss, tokens, tokenLosses, setLosses };
+  }
+
+  #collected({ rows, length }: Batch): Collected {
+    const places = (): Float32Array => new Float32Array(rows * length);
+    return { length, loss: 0, tokenLosses: places(), setLosses: this.options.policy === undefined ? null : places() };
   }
 
   /** A copy of everything that changes. */
@@ -218,10 +240,13 @@ export class Trainer {
     return first === 0 && batch.rows === rows ? batch : rowsOf(batch, first, rows);
   }
 
-  /** Sum of the weights, and number of those that are not 0. */
-  #check({ rows, length, ids, targets, weights, positions }: Batch): { weight: number; tokens: number } {
+  /** Sum of the weights and number of those that are not 0, choices counted as 1. */
+  #check({ rows, length, ids, targets, weights, positions, policy }: Batch): { weight: number; tokens: number } {
     if (length !== this.options.length) {
       throw new RangeError(`The batch has rows of ${length} tokens, the trainer was made for ${this.options.length}.`);
+    }
+    if (policy !== undefined && this.options.policy === undefined) {
+      throw new RangeError('The batch has choices of a policy, which this trainer was made without.');
     }
     const { vocabularySize } = this.config;
     let weight = 0;
@@ -236,16 +261,29 @@ export class Trainer {
         throw new RangeError(`Position ${positions[i]!} is out of its row.`);
       weight += weights[i]!;
       if (weights[i] !== 0) tokens++;
+      const choices = policy === undefined ? 0 : policy.tokens.active[i]! + policy.sets.active[i]!;
+      weight += choices;
+      tokens += choices;
     }
     if (!(weight > 0)) throw new RangeError('The batch has no target with a weight.');
     return { weight, tokens };
   }
 }
 
-/** Puts a micro-batch's token losses where they belong, without those of empty rows. @returns its part of the loss */
-function collect({ loss, tokenLosses }: Losses, into: Float32Array, at: number): number {
-  into.set(tokenLosses.subarray(0, into.length - at), at);
-  return loss;
+/** Of all micro-batches. */
+interface Collected {
+  readonly length: number;
+  loss: number;
+  readonly tokenLosses: Float32Array;
+  readonly setLosses: Float32Array | null;
+}
+
+/** Adds a micro-batch's loss and puts its token losses where they belong, without those of empty rows. */
+function collect({ loss, tokenLosses, setLosses }: Losses, into: Collected, firstRow: number): void {
+  into.loss += loss;
+  const at = firstRow * into.length;
+  into.tokenLosses.set(tokenLosses.subarray(0, into.tokenLosses.length - at), at);
+  into.setLosses?.set(setLosses!.subarray(0, into.tokenLosses.length - at), at);
 }
 
 function checkOptions(config: ModelConfig, { method, device, rows, length }: TrainerOptions): void {

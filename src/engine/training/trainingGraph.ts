@@ -12,16 +12,18 @@ import { requiredTensors } from '../weights/names.ts';
 import type { Batch } from './batch.ts';
 import { adapterNames, isInt8, trainableParameters, type TrainingMethod } from './method.ts';
 import { attention, attentionBlocks, type AttentionBlock } from './operators/attention.ts';
-import { crossEntropy } from './operators/crossEntropy.ts';
+import { crossEntropy, type ShareRule, type TargetSets } from './operators/crossEntropy.ts';
 import { add } from './operators/elementwise.ts';
 import { embedding } from './operators/embedding.ts';
 import { mergeHeads, splitHeads } from './operators/heads.ts';
 import { int8Linear, int8Weight, type Int8Weight } from './operators/int8Linear.ts';
 import { linear, plusLowRank } from './operators/linear.ts';
+import { type ChoiceValues, policyShares } from './operators/policyShares.ts';
 import { rmsNorm } from './operators/rmsNorm.ts';
 import { rotary, type Rotation } from './operators/rotary.ts';
 import { switchBackLinear } from './operators/switchBack.ts';
 import { siluGate } from './operators/siluGate.ts';
+import { type ChoiceTerms, CHOICE_TERMS, noPolicy, type PolicySettings, type PolicyTerms } from './policy.ts';
 import { Tape } from './tape.ts';
 
 /** Names of the graph's inputs and outputs; each trainable parameter is an input under its own name. */
@@ -37,19 +39,32 @@ export const TRAINING = {
   segments: 'segments',
   /** int32 [rows, length], below `length`. */
   positions: 'positions',
-  /** float []: sum of weight * loss, over `normalizer`. */
+  /** Of a policy (policy.ts): float [rows * length] each. */
+  choice: (what: 'token' | 'set', term: keyof ChoiceTerms) => `${what}_${term}`,
+  /** int32 [rows * length], and float [sets, vocabulary]. */
+  setIds: 'set_ids',
+  masks: 'set_masks',
+  /** float []: sum of weight * loss, over `normalizer`; of a policy a surrogate (operators/policyShares.ts). */
   loss: 'loss',
   /** float [rows * length]: -log p of each target, whatever its weight. */
   tokenLosses: 'token_losses',
+  /** float [rows * length]: -log p of each set, where the trainer is of a policy. */
+  setLosses: 'set_losses',
   /** The shape of the parameter. */
   gradient: (parameter: string) => `gradient:${parameter}`,
 } as const;
 
 /** The graph's inputs but the parameters. @param normalizer see `TRAINING` */
-export function batchFeeds(batch: Batch, normalizer: number): Record<string, ort.Tensor> {
+export function batchFeeds(
+  batch: Batch,
+  normalizer: number,
+  { policy, config }: { readonly policy?: PolicySettings | undefined; readonly config: ModelConfig },
+): Record<string, ort.Tensor> {
   const { rows, length } = batch;
   const tokens = rows * length;
+  const vocabulary = config.vocabularySize;
   return {
+    ...(policy === undefined ? {} : policyFeeds(batch.policy ?? noPolicy(tokens, vocabulary), tokens, vocabulary)),
     [TRAINING.ids]: new ort.Tensor('int32', batch.ids, [tokens]),
     [TRAINING.targets]: new ort.Tensor('int32', batch.targets, [tokens]),
     [TRAINING.weights]: new ort.Tensor('float32', batch.weights, [tokens]),
@@ -57,6 +72,22 @@ export function batchFeeds(batch: Batch, normalizer: number): Record<string, ort
     [TRAINING.segments]: new ort.Tensor('int32', batch.segments, [rows, length]),
     [TRAINING.positions]: new ort.Tensor('int32', batch.positions, [rows, length]),
   };
+}
+
+function policyFeeds(
+  { setIds, masks, ...choices }: PolicyTerms,
+  tokens: number,
+  vocabulary: number,
+): Record<string, ort.Tensor> {
+  const feeds: Record<string, ort.Tensor> = {
+    [TRAINING.setIds]: new ort.Tensor('int32', setIds, [tokens]),
+    [TRAINING.masks]: new ort.Tensor('float32', masks, [masks.length / vocabulary, vocabulary]),
+  };
+  for (const term of CHOICE_TERMS) {
+    feeds[TRAINING.choice('token', term)] = new ort.Tensor('float32', choices.tokens[term], [tokens, 1]);
+    feeds[TRAINING.choice('set', term)] = new ort.Tensor('float32', choices.sets[term], [tokens, 1]);
+  }
+  return feeds;
 }
 
 export interface TrainingGraphOptions {
@@ -69,6 +100,8 @@ export interface TrainingGraphOptions {
   readonly checkpointing: boolean;
   /** FusedMatMul exists (CPU, CUDA). */
   readonly fusedMatMul: boolean;
+  /** Takes the terms of a policy besides. */
+  readonly policy?: PolicySettings;
   /** Tokens in a chunk of the cross-entropy; chosen by the vocabulary's size where it is absent. */
   readonly chunk?: number;
 }
@@ -102,10 +135,33 @@ export async function buildTrainingGraph(
   }
   const hidden = model.norm(x, 'model.norm.weight');
   const head = config.tiedHead ? table : model.tensor('lm_head.weight');
-  const shares = reshape(graph, div(graph, tokenWeights, normalizer), [tokens, 1], [tokens, 1]);
-  const { loss, tokenLosses } = crossEntropy(tape, hidden, head, targets, shares, options.chunk);
+  const weightColumn = reshape(graph, tokenWeights, [tokens, 1], [tokens, 1]);
+  let shareOf: ShareRule;
+  let sets: TargetSets | null = null;
+  if (options.policy === undefined) {
+    const shares = div(graph, weightColumn, normalizer);
+    shareOf = (chunk) => ({ tokens: chunk(shares), sets: null });
+  } else {
+    const choices = (what: 'token' | 'set'): ChoiceValues => {
+      const term = (key: keyof ChoiceTerms): Value => graph.input(TRAINING.choice(what, key), 'float32', [tokens, 1]);
+      return {
+        active: term('active'),
+        advantages: term('advantages'),
+        behaviours: term('behaviours'),
+        references: term('references'),
+      };
+    };
+    sets = {
+      ids: graph.input(TRAINING.setIds, 'int32', [tokens]),
+      masks: graph.input(TRAINING.masks, 'float32', ['sets', config.vocabularySize]),
+    };
+    shareOf = policyShares(tape, weightColumn, normalizer, choices('token'), choices('set'), options.policy);
+  }
+  const { chunk } = options;
+  const { loss, tokenLosses, setLosses } = crossEntropy(tape, hidden, head, targets, shareOf, { chunk, sets });
   graph.output(TRAINING.loss, loss);
   graph.output(TRAINING.tokenLosses, tokenLosses);
+  if (setLosses !== null) graph.output(TRAINING.setLosses, setLosses);
   if (options.gradients) {
     const names = trainableParameters(config, method).map(({ name }) => name);
     tape.gradients(names.map((name) => model.tensor(name))).forEach((gradient, i) => {

@@ -5,8 +5,10 @@
 import type { Decoder } from '../../engine/generation/decoder.ts';
 import { logProbabilityOf } from '../../engine/generation/sampler.ts';
 import type { Tokenizer } from '../../engine/text/tokenizer.ts';
+import { packRows, placesOf } from '../../engine/training/batch.ts';
+import type { Trainer } from '../../engine/training/trainer.ts';
 import type { Latent } from '../abstractions/latents.ts';
-import { infusedParts, type SnippetTokens } from './snippetTokens.ts';
+import { infusedTokens, type InfusedTokens, type SnippetTokens } from './snippetTokens.ts';
 
 export interface Scores {
   /** log pi of each token of the code, in nats; NaN where nothing precedes it. */
@@ -28,16 +30,7 @@ export async function scoreCode(
   latents: readonly (Latent | null)[],
   signal?: AbortSignal,
 ): Promise<Scores> {
-  const ids = [...snippet.prompt];
-  /** For each token what it is: an index into the code's tokens, or the line whose latent it is of. */
-  const role: { readonly code: number; readonly line: number }[] = ids.map(() => ({ code: -1, line: -1 }));
-  let code = 0;
-  for (const part of infusedParts(tokenizer, snippet, latents)) {
-    for (const id of part.ids) {
-      ids.push(id);
-      role.push(part.latentOf === null ? { code: code++, line: -1 } : { code: -1, line: part.latentOf });
-    }
-  }
+  const { ids, codeOf, latentOf } = infusedTokens(tokenizer, snippet, latents);
   const tokens = new Float64Array(snippet.ids.length).fill(NaN);
   const ofLatents: (number | null)[] = snippet.lines.map(() => null);
   if (ids.length > 1) {
@@ -47,15 +40,62 @@ export async function scoreCode(
       from,
       (position, logits) => {
         const logProbability = logProbabilityOf(logits, ids[position + 1]!);
-        const { code: token, line } = role[position + 1]!;
+        const [token, line] = [codeOf[position + 1]!, latentOf[position + 1]!];
         if (token >= 0) tokens[token] = logProbability;
         else if (line >= 0) ofLatents[line] = (ofLatents[line] ?? 0) + logProbability;
       },
       signal,
     );
   }
-  const lines = Float64Array.from(snippet.lines, ({ from, to }) =>
-    tokens.subarray(from, to).reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : value), 0),
+  return { tokens, lines: lineSums(snippet, tokens), latents: ofLatents };
+}
+
+/** @param tokens one for each token of the code; the first one counts as 0 where nothing precedes it */
+function lineSums({ lines, prompt }: SnippetTokens, tokens: Float64Array): Float64Array {
+  const first = prompt.length === 0 ? 1 : 0;
+  return Float64Array.from(lines, ({ from, to }) =>
+    tokens.subarray(Math.max(from, first), to).reduce((sum, value) => sum + value, 0),
   );
-  return { tokens, lines, latents: ofLatents };
+}
+
+export interface InfusedSnippet {
+  readonly snippet: SnippetTokens;
+  readonly latents: readonly (Latent | null)[];
+}
+
+/**
+ * The `lines` of `Scores` for many snippets at once, by the trainer of pi: packed into its rows, the same ones once. Where a
+ * snippet with its latents is longer than a row it is scored without them.
+ * @throws RangeError when one is longer than a row by itself
+ */
+export async function scoreLines(
+  pi: Trainer,
+  tokenizer: Tokenizer,
+  infused: readonly InfusedSnippet[],
+): Promise<Float64Array[]> {
+  const { length } = pi.options;
+  const numbers = new Map<string, number>();
+  const sequences: InfusedTokens[] = [];
+  const sequenceOf = infused.map(({ snippet, latents }) => {
+    let sequence = infusedTokens(tokenizer, snippet, latents);
+    if (sequence.ids.length > length) sequence = infusedTokens(tokenizer, snippet, []);
+    const key = sequence.ids.join();
+    const number = numbers.get(key) ?? sequences.push(sequence) - 1;
+    numbers.set(key, number);
+    return number;
+  });
+  const { tokenLosses } = await pi.evaluate(packRows(sequences, length));
+  const places = placesOf(
+    sequences.map(({ ids }) => ids.length),
+    length,
+  );
+  return infused.map(({ snippet }, i) => {
+    const { codeOf } = sequences[sequenceOf[i]!]!;
+    const place = places[sequenceOf[i]!]!;
+    const tokens = new Float64Array(snippet.ids.length).fill(NaN);
+    codeOf.forEach((code, at) => {
+      if (code >= 0 && at > 0) tokens[code] = -tokenLosses[place + at - 1]!;
+    });
+    return lineSums(snippet, tokens);
+  });
 }

@@ -44,8 +44,14 @@ export interface Choice {
   readonly position: number;
 }
 
+/** That the next token is one of a set. */
+export interface SetChoice extends Choice {
+  /** Names the set, for `ActionSets.mask`. */
+  readonly set: string;
+}
+
 /** Of the two, to think or to act; its probability is that of the set of tokens. */
-export interface Decision extends Choice {
+export interface Decision extends SetChoice {
   readonly thinks: boolean;
   /** P(think) at temperature 1. */
   readonly thinkProbability: number;
@@ -69,7 +75,7 @@ export interface WrittenLatent {
   readonly text: Latent;
   readonly tokens: readonly LatentToken[];
   /** That it ends here: of all tokens with a newline that leave the same text. Null where it did not. */
-  readonly end: Choice | null;
+  readonly end: SetChoice | null;
   readonly error: FormatError | null;
 }
 
@@ -213,7 +219,12 @@ class RolloutRow implements Row {
     const { id, entropy } = this.#draw(logits);
     const thinks = set.has(id);
     const choice = this.#choiceOf(logits, set, thinks);
-    const decision = { ...choice, thinks, thinkProbability: Math.exp(massOf(logits, set).inside) };
+    const decision = {
+      ...choice,
+      set: `${thinks ? 'think' : 'act'}:${place.rest}`,
+      thinks,
+      thinkProbability: Math.exp(massOf(logits, set).inside),
+    };
     if (!thinks) return this.#act({ decision, latent: null });
     const given = [id, ...forced];
     const bytes = given.map((token) => this.#context.tokenizer.tokenBytes(token));
@@ -226,7 +237,10 @@ class RolloutRow implements Row {
     const { sets } = this.#context;
     const { id, entropy } = this.#draw(logits);
     const end = sets.endOf(id);
-    if (end !== undefined) return this.#finish(end.head, this.#choiceOf(logits, end.set, true));
+    if (end !== undefined) {
+      const name = `end:${Buffer.from(end.head).toString('hex')}`;
+      return this.#finish(end.head, { ...this.#choiceOf(logits, end.set, true), set: name });
+    }
     const { tokens } = latent;
     const bytes = this.#context.tokenizer.tokenBytes(id);
     if (bytes.length === 0 || tokens.length >= this.#settings.maxLatentTokens) return this.#finish(NO_BYTES, null);
@@ -236,7 +250,7 @@ class RolloutRow implements Row {
   }
 
   /** @param head what the last token had before its newline */
-  #finish(head: Uint8Array, end: Choice | null): number[] {
+  #finish(head: Uint8Array, end: SetChoice | null): number[] {
     const { decision, place, tokens, bytes } = this.#latent!;
     this.#latent = null;
     const written = Buffer.concat(bytes).toString();
@@ -307,19 +321,21 @@ export class ActionSets {
   readonly longestHead: number;
   readonly #tokenizer: Tokenizer;
   readonly #think = new Map<string, ThinkSet>();
+  readonly #ends = new Map<string, { readonly head: Uint8Array; readonly set: Set<number> }>();
   readonly #endOf = new Map<number, EndSet>();
 
   constructor(tokenizer: Tokenizer) {
     this.#tokenizer = tokenizer;
-    const ends = new Map<string, { readonly head: Uint8Array; readonly set: Set<number> }>();
+    const ends = this.#ends;
     for (let id = 0; id < tokenizer.vocabularySize; id++) {
       const bytes = tokenizer.tokenBytes(id);
       let newline = bytes.findIndex(isNewline);
       if (newline < 0) continue;
       while (newline > 0 && (bytes[newline - 1] === 0x20 || bytes[newline - 1] === 0x09)) newline--;
       const head = bytes.slice(0, newline);
-      const end = ends.get(head.join()) ?? { head, set: new Set() };
-      ends.set(head.join(), end);
+      const key = Buffer.from(head).toString('hex');
+      const end = ends.get(key) ?? { head, set: new Set() };
+      ends.set(key, end);
       end.set.add(id);
       this.#endOf.set(id, end);
     }
@@ -345,6 +361,15 @@ export class ActionSets {
     }
     this.#think.set(rest, { set, forced });
     return { set, forced };
+  }
+
+  /** Puts 1 at each token of a `SetChoice`'s set, and leaves the others. @param into [vocabulary], zeros */
+  mask(set: string, into: Float32Array): void {
+    const colon = set.indexOf(':');
+    const [kind, which] = [set.slice(0, colon), set.slice(colon + 1)];
+    const ids = kind === 'end' ? this.#ends.get(which)!.set : this.think(which).set;
+    if (kind === 'act') into.fill(1);
+    for (const id of ids) into[id] = kind === 'act' ? 0 : 1;
   }
 
   /** Of a token that ends a latent; undefined of any other. */

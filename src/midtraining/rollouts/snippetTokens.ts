@@ -106,6 +106,36 @@ export function infusedParts(
   return parts;
 }
 
+/** The code with latents as one sequence, and what each of its tokens is. */
+export interface InfusedTokens {
+  /** Prompt, code and latents. */
+  readonly ids: readonly number[];
+  /** Of each token: an index into the code's tokens; -1 in prompt and latents. */
+  readonly codeOf: readonly number[];
+  /** Of each token: the line whose latent it is of; -1 elsewhere. */
+  readonly latentOf: readonly number[];
+}
+
+/** @param latents one for each line of the code; those of lines that have no place are left out */
+export function infusedTokens(
+  tokenizer: Tokenizer,
+  snippet: SnippetTokens,
+  latents: readonly (Latent | null)[],
+): InfusedTokens {
+  const ids = [...snippet.prompt];
+  const codeOf = ids.map(() => -1);
+  const latentOf = ids.map(() => -1);
+  let code = 0;
+  for (const part of infusedParts(tokenizer, snippet, latents)) {
+    for (const id of part.ids) {
+      ids.push(id);
+      codeOf.push(part.latentOf === null ? code++ : -1);
+      latentOf.push(part.latentOf ?? -1);
+    }
+  }
+  return { ids, codeOf, latentOf };
+}
+
 /** What a latent adds at its place. Of several rows, each is a comment of its own. */
 function latentText({ rest, tail }: LinePlace, latent: Latent): string {
   return rest + latent.split('\n').join(tail + rest) + tail;

@@ -26,6 +26,12 @@ export const commands = {
   openRunFolder: 'midtrain.openRunFolder',
   exportModel: 'midtrain.exportModel',
   openAbstractions: 'midtrain.openAbstractions',
+  showAbstractions: 'midtrain.showAbstractions',
+  hideAbstractions: 'midtrain.hideAbstractions',
+  explainSurprise: 'midtrain.explainSurprise',
+  insertLatents: 'midtrain.insertLatents',
+  stripLatents: 'midtrain.stripLatents',
+  chooseReader: 'midtrain.chooseReader',
   removeRun: 'midtrain.removeRun',
   addModel: 'midtrain.addModel',
   getModel: 'midtrain.getModel',
@@ -71,6 +77,8 @@ export const settings = {
 export const contextKeys = {
   /** Set once the store has been read: before that an empty tree says nothing. */
   loaded: 'midtrain.loaded',
+  /** The active editor shows abstractions. */
+  abstractionsShown: 'midtrain.abstractionsShown',
 } as const;
 
 /** `viewItem` of the trees' rows. A run's row has several, joined by spaces. */
@@ -89,4 +97,14 @@ export const items = {
   modelBuiltIn: 'modelBuiltIn',
   benchmark: 'benchmark',
   benchmarkAbsent: 'benchmarkAbsent',
+} as const;
+
+/** Of abstractions in the editor. */
+export const colors = {
+  evenSegmentBackground: 'midtrain.evenSegmentBackground',
+  oddSegmentBackground: 'midtrain.oddSegmentBackground',
+  segmentBorder: 'midtrain.segmentBorder',
+  latentForeground: 'midtrain.latentForeground',
+  latentBackground: 'midtrain.latentBackground',
+  latentBorder: 'midtrain.latentBorder',
 } as const;

@@ -3,7 +3,17 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import packageJson from '../package.json' with { type: 'json' };
-import { commands, contextKeys, editors, items, panels, settings, viewContainer, views } from '../src/contributions.ts';
+import {
+  colors,
+  commands,
+  contextKeys,
+  editors,
+  items,
+  panels,
+  settings,
+  viewContainer,
+  views,
+} from '../src/contributions.ts';
 import { ENDING } from '../src/midtraining/config.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -150,7 +160,12 @@ describe('commands', () => {
     const { evaluate, evaluateHumanEval, evaluateMbpp, runAgain, resume, getModel, getBenchmark, checkEnvironment } =
       commands;
     const { train, trainByConfig, estimate, previewData } = commands;
+    const { showAbstractions, explainSurprise, insertLatents, chooseReader } = commands;
     for (const id of [
+      showAbstractions,
+      explainSurprise,
+      insertLatents,
+      chooseReader,
       train,
       trainByConfig,
       estimate,
@@ -256,7 +271,7 @@ describe('when clauses', () => {
   });
 
   it('give each row the commands that fit it', () => {
-    const { pause, resume, stop, openResults, openRunFolder, runAgain, removeRun } = commands;
+    const { pause, resume, stop, openResults, openRunFolder, openAbstractions, runAgain, removeRun } = commands;
     const { openRun, stopAndSave, pauseAndRelease, saveCheckpoint, sampleNow, exportMetrics, exportModel } = commands;
     const { setLearningRate, setEvaluationInterval } = commands;
     const [over, running, paused, resumable, unreadable, training, trainable, beginning] = rows[views.runs]!;
@@ -271,12 +286,12 @@ describe('when clauses', () => {
     expect(inline(beginning)).toEqual([openRun, stop].sort());
     expect(inline(trainable)).toEqual([openRun, resume].sort());
     const more = (row: string | undefined): string[] => menuOf(views.runs, row!, false);
-    expect(more(over)).toEqual([openResults, openRunFolder, removeRun, runAgain].sort());
-    expect(more(running)).toEqual([openResults, openRunFolder, runAgain].sort());
+    expect(more(over)).toEqual([openResults, openAbstractions, openRunFolder, removeRun, runAgain].sort());
+    expect(more(running)).toEqual([openResults, openAbstractions, openRunFolder, runAgain].sort());
     expect(more(resumable)).toEqual(more(over));
     expect(more(unreadable)).toEqual([openRunFolder, removeRun]);
     const verbs = [stop, saveCheckpoint, sampleNow, setLearningRate, setEvaluationInterval];
-    const ofTraining = [openRun, openRunFolder, exportMetrics, exportModel];
+    const ofTraining = [openRun, openAbstractions, openRunFolder, exportMetrics, exportModel];
     expect(more(training)).toEqual([...ofTraining, ...verbs, pauseAndRelease].sort());
     expect(more(trainable)).toEqual([...ofTraining, removeRun].sort());
 
@@ -296,6 +311,19 @@ describe('when clauses', () => {
       if (name === 'running' || name === 'paused') continue;
       expect(usedAs(`items.${name}`), name).toBe(true);
     }
+  });
+});
+
+describe('colours', () => {
+  it('are the same in the manifest and in the code, each described, with one for each kind of theme', () => {
+    expect(contributes.colors.map(({ id }) => id)).toEqual(Object.values(colors));
+    for (const { id, description, defaults } of contributes.colors) {
+      expect(description, id).toMatch(/^[A-Z].*\.$/);
+      expect(Object.keys(defaults), id).toEqual(['dark', 'light', 'highContrast', 'highContrastLight']);
+      for (const value of Object.values(defaults))
+        expect(value, id).toMatch(/^(#[0-9a-f]{6}([0-9a-f]{2})?|contrastBorder)$/);
+    }
+    for (const name of Object.keys(colors)) expect(usedAs(`colors.${name}`), name).toBe(true);
   });
 });
 

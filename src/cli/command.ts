@@ -5,12 +5,14 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { UserError } from '../errors.ts';
+import { addAbstractions } from './commands/abstractions.ts';
 import { addCompare } from './commands/compare.ts';
 import { addControl } from './commands/control.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEvaluate } from './commands/evaluate.ts';
 import { addExport } from './commands/export.ts';
 import { addModels } from './commands/models.ts';
+import { addReader } from './commands/reader.ts';
 import { addRunner } from './commands/runner.ts';
 import { addSample } from './commands/sample.ts';
 import { addScore } from './commands/score.ts';
@@ -41,7 +43,8 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitCode>
     .addHelpText('after', `\n${exitCodesHelp}`)
     .exitOverride();
   const runs = [addEvaluate, addTrain, addControl, addExport];
-  for (const add of [...runs, addScore, addCompare, addSample, addModels, addDoctor, addRunner]) add(program, run);
+  const others = [addScore, addCompare, addSample, addAbstractions, addModels, addDoctor, addRunner, addReader];
+  for (const add of [...runs, ...others]) add(program, run);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

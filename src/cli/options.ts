@@ -4,7 +4,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { SamplingSettings } from '../engine/generation/types.ts';
 import type { PrecisionChoice } from '../engine/languageModel.ts';
-import type { DeviceChoice } from '../runner/types.ts';
+import { type DeviceChoice, devices } from '../runner/types.ts';
 
 /** A whole number of at least `least`. */
 export function wholeNumber(least: number): (text: string) => number {
@@ -32,8 +32,6 @@ export function seconds(text: string): number {
   if (value > 0) return value;
   throw new InvalidArgumentError('It must be more than 0 seconds.');
 }
-
-export const devices: readonly DeviceChoice[] = ['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml'];
 
 /** Options that every command has. */
 export interface CommonOptions {

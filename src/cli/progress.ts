@@ -8,7 +8,7 @@ export interface ProgressState {
   readonly title: string;
   readonly done: number;
   readonly total: number;
-  readonly unit: 'bytes' | 'samples' | 'steps' | 'tensors';
+  readonly unit: 'bytes' | 'samples' | 'steps' | 'tensors' | 'tokens';
   /** What else is worth saying: `7 passed`. */
   readonly detail?: string;
 }

@@ -12,19 +12,13 @@ import { type Midtrain, register } from './context.ts';
 import { askRun } from './evaluate.ts';
 import { saveAs } from './exportMetrics.ts';
 import { Panels } from './panels.ts';
-import { openSource, type ReadingService, titleOf } from './readingSources.ts';
-
-/** Reads code with models that a user can choose. */
-export interface ModelReadings extends ReadingService {
-  /** What an address names it by. @throws CancellationError when it was left */
-  chooseModel(): Promise<string>;
-}
+import { openSource, titleOf } from './readingSources.ts';
+import type { Readings } from './readings.ts';
 
 /** How files of readings end. */
 const ENDING = '.reading.json';
 
-/** @param service null: only files of readings can be opened */
-export function activateAbstractions(midtrain: Midtrain, service: ModelReadings | null = null): void {
+export function activateAbstractions(midtrain: Midtrain, service: Readings): void {
   const shown = abstractionsPanels(midtrain, service);
   midtrain.extension.subscriptions.push(shown);
   register(midtrain, commands.openAbstractions, async (argument?: unknown) => {
@@ -32,7 +26,7 @@ export function activateAbstractions(midtrain: Midtrain, service: ModelReadings 
   });
 }
 
-function abstractionsPanels(midtrain: Midtrain, service: ModelReadings | null): Panels<Address> {
+function abstractionsPanels(midtrain: Midtrain, service: Readings): Panels<Address> {
   const parts = {
     readText: async (uri: string) => {
       const address = vscode.Uri.parse(uri, true);
@@ -81,11 +75,11 @@ function panelTitle(title: string): string {
 }
 
 /** What the command was called with: a file, a run's row, nothing: then it is what is in the editor, or asked for. */
-async function addressOf(midtrain: Midtrain, service: ModelReadings | null, argument: unknown): Promise<Address> {
+async function addressOf(midtrain: Midtrain, service: Readings, argument: unknown): Promise<Address> {
   if (argument instanceof RunFollower) return { kind: 'samples', folder: argument.folder, model: null };
   const uri = argument instanceof vscode.Uri ? argument : shownFile();
   if (uri?.path.endsWith(ENDING) === true) return { kind: 'readings', uri: uri.toString() };
-  if (uri !== undefined && service !== null) {
+  if (uri !== undefined) {
     return { kind: 'file', uri: uri.toString(), model: await service.chooseModel() };
   }
   return chooseAddress(midtrain, service, null);
@@ -98,43 +92,44 @@ function shownFile(): vscode.Uri | undefined {
 }
 
 /** @throws CancellationError when it was left */
-async function chooseAddress(
-  midtrain: Midtrain,
-  service: ModelReadings | null,
-  beside: Address | null,
-): Promise<Address> {
+async function chooseAddress(midtrain: Midtrain, service: Readings, beside: Address | null): Promise<Address> {
   const editor = vscode.window.visibleTextEditors[0]?.document.uri;
   const same = beside;
-  const choices: { readonly label: string; readonly address: () => Address | Promise<Address> }[] = [
+  const choices: readonly { readonly label: string; readonly address: () => Address | Promise<Address> }[] = [
     ...(same === null ? [] : [{ label: 'The Same, at Another Step or with Other Latents', address: () => same }]),
-    { label: 'A File of Readings…', address: askReadings },
-  ];
-  if (service !== null) {
-    choices.push({
+    ...(same === null || same.kind === 'readings'
+      ? []
+      : [
+          {
+            label: 'The Same, by Another Model…',
+            address: async () => ({ ...same, model: await service.chooseModel() }),
+          },
+        ]),
+    ...(editor === undefined
+      ? []
+      : [
+          {
+            label: 'The File in the Editor',
+            address: async () => ({
+              kind: 'file' as const,
+              uri: editor.toString(),
+              model: await service.chooseModel(),
+            }),
+          },
+        ]),
+    {
       label: 'Code That I Type',
       address: async () => ({ kind: 'text', text: '', model: await service.chooseModel() }),
-    });
-    if (editor !== undefined) {
-      choices.push({
-        label: 'The File in the Editor',
-        address: async () => ({ kind: 'file', uri: editor.toString(), model: await service.chooseModel() }),
-      });
-    }
-    if (same !== null && same.kind !== 'readings') {
-      choices.push({
-        label: 'The Same, by Another Model…',
-        address: async () => ({ ...same, model: await service.chooseModel() }),
-      });
-    }
-    choices.push({
+    },
+    {
       label: 'The Samples of a Run…',
       address: async () => {
         const run = await askRun(midtrain, 'Read the samples of which run?', () => true);
         return { kind: 'samples', folder: run.folder, model: null };
       },
-    });
-  }
-  if (choices.length === 1) return choices[0]!.address();
+    },
+    { label: 'A File of Readings…', address: askReadings },
+  ];
   const picked = await vscode.window.showQuickPick(choices, { title: 'Show the abstractions of what?' });
   if (picked === undefined) throw new vscode.CancellationError();
   return picked.address();

@@ -130,12 +130,12 @@ async function requestOf(answers: Answers): Promise<EvaluationRequest> {
   };
 }
 
-interface Choice<T> extends vscode.QuickPickItem {
+export interface Choice<T> extends vscode.QuickPickItem {
   readonly value: T;
 }
 
 /** One question. The choice that equals `last` comes first. @throws CancellationError when it is left */
-async function choose<T>(title: string, step: string, choices: readonly Choice<T>[], last: T): Promise<T> {
+export async function choose<T>(title: string, step: string, choices: readonly Choice<T>[], last: T): Promise<T> {
   const sorted = [...choices].sort((a, b) => Number(b.value === last) - Number(a.value === last));
   const picked = await vscode.window.showQuickPick(sorted, {
     title: step === '' ? title : `${title} (${step})`,

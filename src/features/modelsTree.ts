@@ -2,7 +2,7 @@
  * The Models view: what is here, what can be fetched, and their commands.
  */
 import * as vscode from 'vscode';
-import { removeModel, resolveModel } from '../catalog/models.ts';
+import { removeModel, type ResolvedModel, resolveModel } from '../catalog/models.ts';
 import { formatBytes, type FetchOptions } from '../catalog/plan.ts';
 import { commands, items, settings, views } from '../contributions.ts';
 import { UserError } from '../errors.ts';
@@ -37,12 +37,7 @@ export function activateModelsTree(midtrain: Midtrain): void {
   });
   register(midtrain, commands.getModel, async (argument?: unknown) => {
     const model = await chosenModel(argument, 'Fetch which model?', ({ canFetch }) => canFetch);
-    const { plan } = await findModel(model.spec);
-    if (plan !== null) await needDownloadConsent([plan]);
-    const home = readSettings().cacheFolder;
-    await fetching(`Fetching ${model.label}`, (options) =>
-      resolveModel(model.spec, { home, consent: () => Promise.resolve(true), ...options }),
-    );
+    await fetchedModel(model.spec);
     tree.refresh();
   });
   register(midtrain, commands.removeModel, async (argument?: unknown) => {
@@ -54,6 +49,17 @@ export function activateModelsTree(midtrain: Midtrain): void {
     await remove(model);
     tree.refresh();
   });
+}
+
+/** The model's files, fetched where they are not here and the user agrees. @throws CancellationError; UserError */
+export async function fetchedModel(spec: string): Promise<ResolvedModel> {
+  const { here, plan } = await findModel(spec);
+  if (plan === null) return here;
+  await needDownloadConsent([plan]);
+  const home = readSettings().cacheFolder;
+  return fetching(`Fetching ${plan.what}`, (options) =>
+    resolveModel(spec, { home, consent: () => Promise.resolve(true), ...options }),
+  );
 }
 
 async function remove({ label, spec, origin, folder, bytes }: KnownModel): Promise<void> {

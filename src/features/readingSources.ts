@@ -50,8 +50,7 @@ export interface SourceParts {
   readonly readText: (uri: string) => Promise<string>;
   /** Null where the store has no such run. */
   readonly openRun: (folder: string) => Promise<FollowedRun | null>;
-  /** Null: nothing reads code here, and only files of readings can be opened. */
-  readonly service: ReadingService | null;
+  readonly service: ReadingService;
 }
 
 /** @throws UserError when there is nothing at the address, or nothing that can be read */
@@ -60,7 +59,6 @@ export async function openSource(address: Address, parts: SourceParts): Promise<
     return readingsSource(titleOf(address), await textAt(address.uri, parts));
   }
   const { service } = parts;
-  if (service === null) throw new UserError('No model reads code here. Open a file of readings (*.reading.json).');
   switch (address.kind) {
     case 'file':
       return codeSource(service, address.model, {

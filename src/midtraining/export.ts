@@ -3,13 +3,12 @@
  * adapter. Tensor by tensor, so that no more than one is in memory. Only reads from the run, which may go on meanwhile.
  * Knows nothing of run folders but their checkpoints, or of processes.
  */
-import type { ModelSource } from '../engine/model.ts';
-import { trainedTensor } from '../engine/training/merge.ts';
+import type { ModelSource, TensorSource } from '../engine/model.ts';
 import { trainableParameters } from '../engine/training/method.ts';
 import { randomWeights } from '../engine/training/randomWeights.ts';
+import { mergedWeights } from '../engine/training/trainedWeights.ts';
 import { writeGgufModel } from '../engine/weights/ggufModel.ts';
 import { writeHuggingFaceFolder } from '../engine/weights/huggingFaceFolder.ts';
-import { requiredTensors } from '../engine/weights/names.ts';
 import { writePeftFolder } from '../engine/weights/peftFolder.ts';
 import { UserError } from '../errors.ts';
 import { bestCheckpoint, checkpointSteps, openCheckpoint, type OpenCheckpoint } from './checkpoint.ts';
@@ -93,18 +92,10 @@ export async function exportModel(
   checkpoint: OpenCheckpoint | null,
   options: ExportOptions,
 ): Promise<void> {
-  if (checkpoint !== null && checkpoint.identity['model'] !== (await source.hash())) {
-    throw new UserError(
-      `${source.path} is not the model that this run has trained: its weights have changed since. Put the same file back.`,
-    );
-  }
+  const weights = await checkpointWeights(source, config, checkpoint);
   const { format, path, name } = options;
   if (format === 'peft') return exportAdapter(source, config, checkpoint, options);
-  const method = methodOf(config);
-  const weights = config.initialWeights === 'random' ? randomWeights(source.config, config.seed) : source.weights;
-  const read = counted(options, [...requiredTensors(source.config)].length, (tensor) =>
-    trainedTensor(tensor, weights, method, (parameter) => checkpoint?.read(parameter)),
-  );
+  const read = counted(options, weights.tensors.size, (tensor) => weights.readFloat32(tensor));
   switch (format) {
     case 'hf':
       return writeHuggingFaceFolder(path, source, read);
@@ -117,6 +108,25 @@ export async function exportModel(
     case 'gguf-q8_0':
       return writeGgufModel(path, source, name, 'Q8_0', read);
   }
+}
+
+/**
+ * The model as a checkpoint has it, in float32.
+ * @param checkpoint null: the base as it is. Of either role: q has the same parameters as the model.
+ * @throws UserError when the model is not the one that was trained
+ */
+export async function checkpointWeights(
+  source: ModelSource,
+  config: TrainingConfig,
+  checkpoint: Pick<OpenCheckpoint, 'identity' | 'read'> | null,
+): Promise<TensorSource> {
+  if (checkpoint !== null && checkpoint.identity['model'] !== (await source.hash())) {
+    throw new UserError(
+      `${source.path} is not the model that this run has trained: its weights have changed since. Put the same file back.`,
+    );
+  }
+  const base = config.initialWeights === 'random' ? randomWeights(source.config, config.seed) : source.weights;
+  return mergedWeights(source.config, base, methodOf(config), (parameter) => checkpoint?.read(parameter));
 }
 
 async function exportAdapter(

@@ -1,17 +1,16 @@
 /**
- * Exports what a run has trained: finds its model and checkpoint by the run's folder, and says where the export goes.
+ * Exports what a run has trained, and says where the export goes.
  * Works on a run that is at work too. Knows nothing of terminals or of VS Code.
  */
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { parseHubId } from '../catalog/hub.ts';
-import { resolveModel } from '../catalog/models.ts';
 import type { ModelSource } from '../engine/model.ts';
-import { openModel } from '../engine/weights/open.ts';
 import { UserError } from '../errors.ts';
-import { type BaseModel, chooseCheckpoint, exportModel } from '../midtraining/export.ts';
+import { type BaseModel, exportModel } from '../midtraining/export.ts';
 import { type CheckpointChoice, checkpointName, type ExportFormat, exportName } from '../midtraining/exportFormats.ts';
-import { readDescription, runPaths } from './runFolder.ts';
+import { runPaths } from './runFolder.ts';
+import { openTraining } from './trainedModel.ts';
 import type { AskedModel } from './types.ts';
 
 export interface ExportRequest {
@@ -39,29 +38,18 @@ export async function exportRun(
   folder: string,
   { format, checkpoint: choice, out, overwrite, ...hooks }: ExportRequest,
 ): Promise<ExportOutcome> {
-  const description = await readDescription(folder);
-  if (description.kind !== 'training') {
-    throw new UserError(`${folder} holds an evaluation, which has trained nothing. Name the folder of a training.`);
-  }
-  const { config, model, name: runName } = description.request;
-  const weightsOptional = config.initialWeights === 'random';
-  const path = model.path ?? (await resolveModel(model.spec, { weightsOptional })).path;
-  const source = await openModel(path, { weightsOptional });
+  const { request, source, checkpoint, close } = await openTraining(folder, choice);
   try {
-    const checkpoint = await chooseCheckpoint(runPaths(folder).checkpoints, choice, config);
-    try {
-      const step = checkpoint?.step ?? null;
-      const path = out === null ? join(runPaths(folder).exports, exportName(runName, step, format)) : resolve(out);
-      if (out !== null) await checkTarget(path, overwrite, source);
-      const base = baseOf(model, source);
-      const name = `${model.label} ${checkpointName(runName, step)}`;
-      await exportModel(source, config, checkpoint, { format, path, name, base, ...hooks });
-      return { path, format, step, bytes: await bytesOf(path) };
-    } finally {
-      await checkpoint?.close();
-    }
+    const { config, model, name: runName } = request;
+    const step = checkpoint?.step ?? null;
+    const path = out === null ? join(runPaths(folder).exports, exportName(runName, step, format)) : resolve(out);
+    if (out !== null) await checkTarget(path, overwrite, source);
+    const base = baseOf(model, source);
+    const name = `${model.label} ${checkpointName(runName, step)}`;
+    await exportModel(source, config, checkpoint, { format, path, name, base, ...hooks });
+    return { path, format, step, bytes: await bytesOf(path) };
   } finally {
-    await source.close();
+    await close();
   }
 }
 

@@ -11,6 +11,8 @@ import type { TrainingConfig } from '../midtraining/config.ts';
 
 export type DeviceChoice = Device | 'auto';
 
+export const devices: readonly DeviceChoice[] = ['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml'];
+
 /**
  * `spec` is what the user wrote, `label` what a person calls it. `path` is a GGUF file or a folder; null: the runner
  * finds it by the spec and fetches it where it is missing, to which the user has agreed.

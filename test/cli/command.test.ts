@@ -256,6 +256,68 @@ describe('midtrain train', () => {
   });
 });
 
+describe('midtrain abstractions', () => {
+  const code = 'def f(x):\n    # twice\n    y = 2 * x\n    return y\n';
+  const file = (): string => join(home, 'code.py');
+  const starter = ['-m', 'starter:midtrain', '--device', 'cpu', '--threads', '1'];
+  const read = async (...args: string[]): Promise<Record<string, unknown>> => {
+    const { stdout } = await midtrain(['abstractions', file(), '--json', ...args]);
+    return JSON.parse(stdout.trim().split('\n').at(-1)!) as Record<string, unknown>;
+  };
+  beforeAll(() => writeFile(file(), code));
+
+  it('prints the code with its segments, and what each latent is worth', async () => {
+    const { code: status, stdout } = await midtrain(['abstractions', file(), ...starter]);
+    expect(status).toBe(0);
+    const [head, ...rows] = stdout.split('\n');
+    expect(head).toBe('P(think)  nats');
+    expect(rows[0]).toMatch(/^ {8} {2} *\d+\.\d {2}│ def f\(x\):$/);
+    expect(rows[1]).toMatch(/^─{17}┬─ {5}# twice {3}[+−]\d+\.\d\d nats over 2 lines$/);
+    expect(rows[2]).toMatch(/^ {3}0\.\d{3} {2} *\d+\.\d {2}│ {5}y = 2 \* x$/);
+    expect(stdout).toMatch(/3 lines of code, 1 latents \(think rate 0\.33, E\[tau\] 2\.0 lines\) worth [+−]\d/);
+    expect(await read(...starter)).toMatchObject({ type: 'abstractions', code: code.replace('    # twice\n', '') });
+    expect(await read(...starter, '-l', 'none')).toMatchObject({ lines: [{}, { latent: null }, { latent: null }] });
+  });
+
+  it('writes the code with latents and without', async () => {
+    const infused = await midtrain(['abstractions', file(), ...starter, '--infuse', '--threshold', '0']);
+    expect(infused.stdout).toMatch(/^def f\(x\):\n {4}# (?!twice).+\n {4}y = 2 \* x\n {4}# .+\n {4}return y\n$/);
+    const again = await midtrain(['abstractions', file(), ...starter, '--infuse', '--threshold', '1']);
+    expect(again.stdout).toBe('def f(x):\n    y = 2 * x\n    return y\n');
+    expect((await midtrain(['abstractions', file(), '--strip'])).stdout).toBe(again.stdout);
+  });
+
+  it('reads with a checkpoint of a run as with the model exported from it', async () => {
+    const model = await writeTinyModel(home, 5);
+    const config = join(home, 'read.midtrain.json');
+    await writeFile(config, JSON.stringify({ ...smallConfig, steps: 8, model }));
+    const run = join(home, 'read');
+    expect((await midtrain(['train', config, '--out', run])).code).toBe(0);
+    const [final, earlier, exported, base] = [
+      await read('--run', run),
+      await read('--run', run, '--step', '4'),
+      await read('-m', join(run, 'model')),
+      await read('-m', model),
+    ];
+    expect(final).toMatchObject({ model: { name: 'read: tiny-5', step: 8 } });
+    expect(earlier).toMatchObject({ model: { step: 4 } });
+    expect(final['tokens']).toEqual(exported['tokens']);
+    for (const one of [earlier, base]) expect(one['tokens']).not.toEqual(final['tokens']);
+  });
+
+  it.each([
+    [[], /Name what reads the code: a model with --model, or a training with --run/],
+    [['-m', 'x', '--run', 'y'], /Name a model or a run, not both/],
+    [['-m', 'x', '--step', '3'], /A step is that of a run/],
+    [['--run', 'nobody'], /There is no run "nobody"/],
+    [['-m', './nowhere.gguf'], /No model at .*nowhere\.gguf/],
+  ])('ends with status 1 and one sentence: %j', async (args, message) => {
+    const { code: status, stdout, stderr } = await midtrain(['abstractions', file(), ...args]);
+    expect([status, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(message);
+  });
+});
+
 describe.skipIf(!testModel)('midtrain sample', () => {
   it('goes on with a text, the same for the same seed', async () => {
     const file = join(home, 'prompt.txt');

@@ -12,6 +12,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { parseReading, parseToPanel } from '../../src/webviews/abstractions/messages.ts';
 import { handmadeReading, variedCode } from '../webviews/handmadeReading.ts';
 import { assertA11y } from './harness/accessibility.ts';
+import { eventsOf, newPlace, writeRun } from './harness/midtrain.ts';
 import { installed, withVSCode } from './harness/window.ts';
 
 /** With MIDTRAIN_SCREENSHOTS=1 the pictures of the documentation are written. */
@@ -295,6 +296,71 @@ describe.each(installed('current'))('the abstractions panel in the %s VS Code', 
       panel = await vs.ui.webview();
       await panel.getByRole('alert').getByText('cannot be read').waitFor();
       expect(await vs.ui.errors()).toEqual([]);
+    });
+  });
+
+  it('has a file, typed code and the samples of a run read by a model', { timeout: 400_000 }, async () => {
+    const place = newPlace();
+    writeFileSync(
+      join(place.workspace, 'code.py'),
+      'def total(numbers):\r\n\tresult = 0  # 🎉\r\n\t# look at each\r\n\tfor n in numbers:\r\n\t\tresult += n\r\n\treturn result\r\n',
+    );
+    const folder = writeRun(place, { name: 'judged', events: eventsOf('finished') });
+    const results = [0, 1, 2].map((i) => ({
+      ...{ task_id: `HumanEval/${i}`, completion: ` y${i}\n`, sample: 0, passed: false, result: 'failed: x' },
+      verdict: 'failed',
+    }));
+    writeFileSync(join(folder, 'results.jsonl'), results.map((one) => `${JSON.stringify(one)}\n`).join(''));
+    const settings = { 'midtrain.device': 'cpu' };
+    const options = { name: 'abstractions-model', version, workspace: place.workspace, env: place.env, settings };
+    await withVSCode(options, async (vs) => {
+      const { ui, page } = vs;
+      await ui.openFile('code.py');
+      await ui.runCommand('Midtrain: Open Abstractions Panel');
+      await ui.pick('Midtrain starter (3 M)');
+      let panel = await ui.webview();
+      await panel.getByRole('heading', { name: 'code.py by Midtrain starter' }).waitFor({ timeout: 60_000 });
+      expect(await row(panel, '# look at each').getByText('in the text').count()).toBe(1);
+      await panel.getByRole('combobox', { name: 'Latents' }).selectOption('none');
+      await panel.locator('dl.figures').getByText('0 %', { exact: true }).first().waitFor();
+      await row(panel, 'result = 0').click();
+      await details(panel)
+        .getByText(/^log pi/)
+        .first()
+        .waitFor();
+      expect(await details(panel).getByRole('table').locator('tr').count()).toBe(5);
+
+      // Typed code, which is there again after a reload.
+      await panel.getByRole('button', { name: 'Open Other…' }).click();
+      await ui.pick('Code That I Type');
+      await ui.pick('Midtrain starter (3 M)');
+      await panel.getByRole('textbox', { name: 'Code to read' }).waitFor();
+      expect(await panel.getByRole('alert').count()).toBe(0);
+      await assertA11y(panel);
+      await panel.getByRole('textbox', { name: 'Code to read' }).fill('for x in range(3):\n    print(x)\n');
+      await vs.screenshot('artifacts/screenshots/abstractions-typed.png');
+      await panel.getByRole('button', { name: 'Read', exact: true }).click();
+      await row(panel, 'print(x)').waitFor({ timeout: 60_000 });
+      await vs.reloadWindow();
+      panel = await ui.webview();
+      await row(panel, 'print(x)').waitFor({ timeout: 60_000 });
+      await panel.getByRole('button', { name: 'Edit the Code' }).click();
+      expect(await panel.getByRole('textbox', { name: 'Code to read' }).inputValue()).toContain('range(3)');
+
+      // All samples of a run, one after the other.
+      await ui.showView('View: Show Midtrain', 'Runs');
+      await ui.chooseInContextMenu(ui.treeItem('Runs', 'HumanEval'), 'Open Abstractions Panel');
+      await ui.tab('Abstractions: judged on HumanEval').waitFor({ timeout: 60_000 });
+      panel = await ui.webview('Abstractions: judged on HumanEval').catch(() => ui.webview());
+      await panel.getByRole('heading', { name: 'HumanEval/0, sample 0 (failed)' }).waitFor({ timeout: 60_000 });
+      await panel.getByRole('button', { name: 'Next Sample' }).click();
+      await panel.getByRole('heading', { name: 'HumanEval/1, sample 0 (failed)' }).waitFor();
+      await panel.getByRole('button', { name: '2 of 3' }).click();
+      await ui.pick('HumanEval/2, sample 0 (failed)');
+      await row(panel, 'return x  # y2').waitFor();
+      await vs.screenshot('artifacts/screenshots/abstractions-samples.png');
+      await page.keyboard.press('Escape');
+      expect(await ui.errors()).toEqual([]);
     });
   });
 });

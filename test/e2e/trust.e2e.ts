@@ -31,7 +31,16 @@ describe.skipIf(installed('current').length === 0)('an untrusted workspace', () 
       await ui.quickInput.locator('input.input').first().fill('>Midtrain: ');
       await ui.quickPickRow('Midtrain: Open Results').waitFor();
       const offered = (await ui.quickPickLabels()).filter((label) => label.startsWith('Midtrain: '));
-      const running = ['Evaluate', 'Run Again', 'Resume', 'Fetch', 'Check Environment'];
+      const running = [
+        'Evaluate',
+        'Run Again',
+        'Resume',
+        'Fetch',
+        'Check Environment',
+        'Show Abstr',
+        'Explain',
+        'Insert',
+      ];
       expect(offered.filter((label) => running.some((name) => label.includes(name)))).toEqual([]);
       await page.keyboard.press('Escape');
 

@@ -42,7 +42,10 @@ function opened(first: Address, { texts = {}, open }: { texts?: Record<string, s
   const parts: SourceParts = {
     readText: (one) => (texts[one] === undefined ? Promise.reject(new Error('ENOENT')) : Promise.resolve(texts[one])),
     openRun: () => Promise.resolve(null),
-    service: null,
+    service: {
+      stepsOf: () => Promise.resolve([]),
+      read: () => Promise.reject(new UserError('The model has been removed.')),
+    },
   };
   const session = new AbstractionsSession(first, (message) => told.push(structuredClone(message)), {
     open: (one) => (open === undefined ? openSource(one, parts) : Promise.resolve(open)),
@@ -167,7 +170,7 @@ describe('an abstractions panel', () => {
     panel.session.close();
     const typed = opened({ kind: 'text', text: 'x', model: 'starter:midtrain' });
     typed.session.receive(ready());
-    await expect.poll(() => typed.of('failed').at(-1)?.text).toMatch(/No model reads code here/);
+    await expect.poll(() => typed.of('failed').at(-1)?.text).toBe('The model has been removed.');
     typed.session.close();
   });
 

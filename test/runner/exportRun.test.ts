@@ -329,7 +329,7 @@ describe('an export', () => {
     });
     expect((await call(run.folder, '--format', 'onnx')).code).toBe(2);
     expect((await call(run.folder, '--format', 'hf', '--checkpoint', 'first')).code).toBe(2);
-    expect((await call(join(home, 'nowhere'), '--format', 'hf')).rows[0]!['message']).toMatch(/holds no run/);
+    expect((await call(join(home, 'nowhere'), '--format', 'hf')).rows[0]!['message']).toMatch(/There is no run/);
   });
 
   it('that is stopped leaves nothing', async () => {

@@ -2,16 +2,14 @@
  * `midtrain control RUN VERB`: asks the process that works on a run to do something, as the editor's buttons do. The verb acts
  * between two steps of the model.
  */
-import { stat } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
 import { Argument, type Command, InvalidArgumentError } from 'commander';
 import { RunFollower } from '../../client/runFollower.ts';
 import { UserError } from '../../errors.ts';
 import { type Settings, VERBS, type Verb } from '../../runner/events.ts';
-import { listRuns, runsFolder } from '../../runner/store.ts';
 import type { Context, Run } from '../context.ts';
 import { type ExitCode, exitCodes } from '../exitCodes.ts';
 import { type CommonOptions, wholeNumber, withCommonOptions } from '../options.ts';
+import { folderOfRun } from '../runFolder.ts';
 
 interface ControlOptions extends CommonOptions {
   /** Null: back to the schedule. */
@@ -66,7 +64,7 @@ async function control(
         : `"${verb}" takes no settings: --learning-rate and --evaluation-interval go with "set".`,
     );
   }
-  const follower = await RunFollower.open(await folderOf(name), { client: 'terminal' });
+  const follower = await RunFollower.open(await folderOfRun(name), { client: 'terminal' });
   try {
     const answer = await follower.control(verb, dryRun, isSet ? settings : undefined);
     const did = answer.applied ? (dryRun ? 'Would be done' : 'Done') : 'Nothing was done';
@@ -75,27 +73,6 @@ async function control(
   } finally {
     follower.close();
   }
-}
-
-/** @throws UserError when neither a folder nor the store has such a run, or the store has several */
-async function folderOf(name: string): Promise<string> {
-  const path = resolve(name);
-  if (await isFile(join(path, 'run.json'))) return path;
-  const store = runsFolder();
-  const found = (await listRuns(store)).filter((folder) => basename(folder) === name);
-  if (found.length === 1) return found[0]!;
-  throw new UserError(
-    found.length === 0
-      ? `There is no run "${name}": neither a folder of that path nor a run of that name in ${store}.`
-      : `Several runs are called "${name}": ${found.join(', ')}. Name the folder.`,
-  );
-}
-
-function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
 }
 
 function learningRate(text: string): number | null {

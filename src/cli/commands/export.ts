@@ -2,16 +2,14 @@
  * `midtrain export RUN`: writes what a run has trained in a form that other programs load. The work is the runner's; this
  * reads the options and shows the progress.
  */
-import { stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { formatBytes } from '../../catalog/plan.ts';
 import { type CheckpointChoice, EXPORT_FORMATS, type ExportFormat } from '../../midtraining/exportFormats.ts';
 import { exportRun } from '../../runner/exportRun.ts';
-import { runsFolder } from '../../runner/store.ts';
 import type { Context, Run } from '../context.ts';
 import { type ExitCode, exitCodes } from '../exitCodes.ts';
 import { type CommonOptions, withCommonOptions } from '../options.ts';
+import { folderOfRun } from '../runFolder.ts';
 
 interface ExportOptions extends CommonOptions {
   readonly format: ExportFormat;
@@ -54,7 +52,7 @@ async function exportOne(
   { output, signal }: Context,
   { format, checkpoint, out, overwrite }: ExportOptions,
 ): Promise<ExitCode> {
-  const outcome = await exportRun(await folderOf(name), {
+  const outcome = await exportRun(await folderOfRun(name), {
     format,
     checkpoint,
     out: out ?? null,
@@ -68,10 +66,4 @@ async function exportOne(
   const what = step === null ? 'the base' : `step ${step}`;
   output.result('export', [`${EXPORT_FORMATS[format].title} of ${what}, ${formatBytes(bytes)}`, path], outcome);
   return exitCodes.ok;
-}
-
-async function folderOf(name: string): Promise<string> {
-  const here = resolve(name);
-  const found = await stat(here).catch(() => null);
-  return found === null && !/[\\/]/.test(name) ? join(runsFolder(), name) : here;
 }

@@ -1,13 +1,9 @@
 /**
  * `midtrain sample`: lets a model go on with a text, from a file or stdin.
  */
-import { readFile } from 'node:fs/promises';
-import { addAbortSignal } from 'node:stream';
-import { text as readAll } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { modelForms } from '../../catalog/models.ts';
 import type { Completion, GenerationRequest } from '../../engine/generation/types.ts';
-import { messageOf, UserError } from '../../errors.ts';
 import { type Context, needModel, type Run } from '../context.ts';
 import { type ExitCode, exitCodes } from '../exitCodes.ts';
 import {
@@ -19,6 +15,7 @@ import {
   withConsentOptions,
   withSamplingOptions,
 } from '../options.ts';
+import { readText } from '../readText.ts';
 
 interface SampleOptions extends CommonOptions, ConsentOptions, SamplingOptions {
   readonly model: string;
@@ -102,23 +99,6 @@ async function sample(file: string | undefined, context: Context, options: Sampl
 
 /** Samples decoded together: more are no faster on a CPU and need more memory. */
 const mostTogether = 32;
-
-async function readText(file: string | undefined, { output, signal }: Context): Promise<string> {
-  if (file === undefined) {
-    if (process.stdin.isTTY) output.note('Write the text, then Ctrl-D on a line of its own.');
-    try {
-      return await readAll(addAbortSignal(signal, process.stdin));
-    } catch (error) {
-      signal.throwIfAborted();
-      throw error;
-    }
-  }
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new UserError(`The text cannot be read: ${messageOf(error)}.`);
-  }
-}
 
 function sampleLines({ sample: index, text, finish }: Completion, samples: number): string[] {
   return samples === 1 ? [text] : [`--- sample ${index} (${finish})`, text];

@@ -19,6 +19,46 @@ export interface Scores {
   readonly latents: readonly (number | null)[];
 }
 
+/** A token that a teacher-forced pass has come to: of the code, or of the latent of a line. */
+export interface ForcedToken {
+  readonly id: number;
+  /** Index into the tokens of the code, or into those of the latent. */
+  readonly index: number;
+  /** The line whose latent it is of; null: it is of the code. */
+  readonly latentOf: number | null;
+}
+
+/**
+ * Feeds code with latents, and calls `visit` with each of their tokens, in order, and the logits [vocabulary] that predict
+ * it; not with a first one that nothing precedes. The logits are valid during the call only.
+ * @param latents one for each line of the code; those of lines that have no place are left out
+ * @throws UserError when code and latents do not fit the context; the signal's reason when aborted
+ */
+export async function forceTokens(
+  decoder: Decoder,
+  tokenizer: Tokenizer,
+  snippet: SnippetTokens,
+  latents: readonly (Latent | null)[],
+  visit: (token: ForcedToken, logits: Float32Array) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { ids, codeOf, latentOf } = infusedTokens(tokenizer, snippet, latents);
+  const { prompt } = snippet;
+  if (ids.length < 2 || ids.length === prompt.length) return;
+  let begin = 0; // of the latent under way
+  await decoder.score(
+    ids,
+    Math.max(0, prompt.length - 1),
+    (position, logits) => {
+      const at = position + 1;
+      const [id, code, line] = [ids[at]!, codeOf[at]!, latentOf[at]!];
+      if (line !== latentOf[at - 1]) begin = at;
+      visit(code >= 0 ? { id, index: code, latentOf: null } : { id, index: at - begin, latentOf: line }, logits);
+    },
+    signal,
+  );
+}
+
 /**
  * @param latents one for each line of the code; those of lines that have no place are left out
  * @throws UserError when code and latents do not fit the context; the signal's reason when aborted
@@ -30,23 +70,14 @@ export async function scoreCode(
   latents: readonly (Latent | null)[],
   signal?: AbortSignal,
 ): Promise<Scores> {
-  const { ids, codeOf, latentOf } = infusedTokens(tokenizer, snippet, latents);
   const tokens = new Float64Array(snippet.ids.length).fill(NaN);
   const ofLatents: (number | null)[] = snippet.lines.map(() => null);
-  if (ids.length > 1) {
-    const from = Math.max(0, snippet.prompt.length - 1);
-    await decoder.score(
-      ids,
-      from,
-      (position, logits) => {
-        const logProbability = logProbabilityOf(logits, ids[position + 1]!);
-        const [token, line] = [codeOf[position + 1]!, latentOf[position + 1]!];
-        if (token >= 0) tokens[token] = logProbability;
-        else if (line >= 0) ofLatents[line] = (ofLatents[line] ?? 0) + logProbability;
-      },
-      signal,
-    );
-  }
+  const visit = ({ id, index, latentOf }: ForcedToken, logits: Float32Array): void => {
+    const logProbability = logProbabilityOf(logits, id);
+    if (latentOf === null) tokens[index] = logProbability;
+    else ofLatents[latentOf] = (ofLatents[latentOf] ?? 0) + logProbability;
+  };
+  await forceTokens(decoder, tokenizer, snippet, latents, visit, signal);
   return { tokens, lines: lineSums(snippet, tokens), latents: ofLatents };
 }
 

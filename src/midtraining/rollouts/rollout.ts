@@ -26,6 +26,8 @@ export interface RolloutSettings {
   /** Tokens of a latent, `#` among them. */
   readonly maxLatentTokens: number;
   readonly seed: number;
+  /** Think exactly where P(think) reaches this, with the likeliest token of those that do; not given: that is drawn. */
+  readonly threshold?: number;
 }
 
 export interface RolloutRequest {
@@ -124,7 +126,7 @@ export async function* sampleRollouts(
       );
     }
   }
-  const sets = new ActionSets(tokenizer);
+  const sets = ActionSets.of(tokenizer);
   const groups = requests.map((request) => {
     const { prompt, ids, lines } = request.snippet;
     const first = lines.find(({ place }) => place !== null)?.place?.at ?? ids.length;
@@ -216,15 +218,13 @@ class RolloutRow implements Row {
       return this.#act({ decision: null, latent: null });
     }
     const { set, forced } = sets.think(place.rest);
-    const { id, entropy } = this.#draw(logits);
-    const thinks = set.has(id);
+    const { id: drawn, entropy } = this.#draw(logits);
+    const thinkProbability = Math.exp(massOf(logits, set).inside);
+    const { threshold } = this.#settings;
+    const thinks = threshold === undefined ? set.has(drawn) : thinkProbability >= threshold;
+    const id = thinks && !set.has(drawn) ? likeliestOf(logits, set) : drawn;
     const choice = this.#choiceOf(logits, set, thinks);
-    const decision = {
-      ...choice,
-      set: `${thinks ? 'think' : 'act'}:${place.rest}`,
-      thinks,
-      thinkProbability: Math.exp(massOf(logits, set).inside),
-    };
+    const decision = { ...choice, set: `${thinks ? 'think' : 'act'}:${place.rest}`, thinks, thinkProbability };
     if (!thinks) return this.#act({ decision, latent: null });
     const given = [id, ...forced];
     const bytes = given.map((token) => this.#context.tokenizer.tokenBytes(token));
@@ -298,6 +298,12 @@ class RolloutRow implements Row {
   }
 }
 
+function likeliestOf(logits: Float32Array, set: Iterable<number>): number {
+  let best = -1;
+  for (const id of set) if (best < 0 || logits[id]! > logits[best]!) best = id;
+  return best;
+}
+
 const NO_BYTES = new Uint8Array(0);
 const NOTHING: RolloutLine = { decision: null, latent: null };
 
@@ -323,6 +329,14 @@ export class ActionSets {
   readonly #think = new Map<string, ThinkSet>();
   readonly #ends = new Map<string, { readonly head: Uint8Array; readonly set: Set<number> }>();
   readonly #endOf = new Map<number, EndSet>();
+  static readonly #known = new WeakMap<Tokenizer, ActionSets>();
+
+  /** Made once for a tokenizer: it looks at every token. */
+  static of(tokenizer: Tokenizer): ActionSets {
+    const sets = ActionSets.#known.get(tokenizer) ?? new ActionSets(tokenizer);
+    ActionSets.#known.set(tokenizer, sets);
+    return sets;
+  }
 
   constructor(tokenizer: Tokenizer) {
     this.#tokenizer = tokenizer;

@@ -100,10 +100,15 @@ export function infusedParts(
     if (latent === null || place === null) return;
     if (place.at > done) parts.push({ ids: ids.slice(done, place.at), latentOf: null });
     done = place.at;
-    parts.push({ ids: encodeBetween(tokenizer, '', latentText(place, latent), place.follow), latentOf: line });
+    parts.push({ ids: latentIds(tokenizer, place, latent), latentOf: line });
   });
   parts.push({ ids: ids.slice(done), latentOf: null });
   return parts;
+}
+
+/** The tokens of a latent at its place, with the newline and indentation behind it. */
+export function latentIds(tokenizer: Tokenizer, place: LinePlace, latent: Latent): number[] {
+  return encodeBetween(tokenizer, '', latentText(place, latent), place.follow);
 }
 
 /** The code with latents as one sequence, and what each of its tokens is. */
@@ -178,8 +183,8 @@ function placeOf(
   return null;
 }
 
-/** Where each token begins in the text, in bytes of UTF-8, and where the last one ends. */
-function bordersOf(tokenizer: Tokenizer, ids: readonly number[], text: string): number[] {
+/** Where each token begins in the text, in bytes of UTF-8, and where the last one ends. @throws UserError when they are not the text */
+export function bordersOf(tokenizer: Tokenizer, ids: readonly number[], text: string): number[] {
   const borders = [0];
   for (const id of ids) borders.push(borders.at(-1)! + tokenizer.tokenBytes(id).length);
   const surplus = borders.at(-1)! - Buffer.byteLength(text);

@@ -13,9 +13,11 @@ import { addEvaluate } from './commands/evaluate.ts';
 import { addExport } from './commands/export.ts';
 import { addModels } from './commands/models.ts';
 import { addReader } from './commands/reader.ts';
+import { addRollouts } from './commands/rollouts.ts';
 import { addRunner } from './commands/runner.ts';
 import { addSample } from './commands/sample.ts';
 import { addScore } from './commands/score.ts';
+import { addStudy } from './commands/study.ts';
 import { addTrain } from './commands/train.ts';
 import { StoppedError } from '../runner/control.ts';
 import { createContext, type Run } from './context.ts';
@@ -42,9 +44,10 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitCode>
     .showHelpAfterError('("midtrain help" lists the commands, "midtrain help COMMAND" its options)')
     .addHelpText('after', `\n${exitCodesHelp}`)
     .exitOverride();
-  const runs = [addEvaluate, addTrain, addControl, addExport];
+  const runs = [addEvaluate, addTrain, addStudy, addControl, addExport];
   const others = [addScore, addCompare, addSample, addAbstractions, addModels, addDoctor, addRunner, addReader];
   for (const add of [...runs, ...others]) add(program, run);
+  addRollouts(program);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

@@ -6,7 +6,7 @@
 import type { ModelSource, TensorSource } from '../engine/model.ts';
 import { trainableParameters } from '../engine/training/method.ts';
 import { randomWeights } from '../engine/training/randomWeights.ts';
-import { mergedWeights } from '../engine/training/trainedWeights.ts';
+import { weightsWith } from '../engine/training/trainedWeights.ts';
 import { writeGgufModel } from '../engine/weights/ggufModel.ts';
 import { writeHuggingFaceFolder } from '../engine/weights/huggingFaceFolder.ts';
 import { writePeftFolder } from '../engine/weights/peftFolder.ts';
@@ -126,7 +126,7 @@ export async function checkpointWeights(
     );
   }
   const base = config.initialWeights === 'random' ? randomWeights(source.config, config.seed) : source.weights;
-  return mergedWeights(source.config, base, methodOf(config), (parameter) => checkpoint?.read(parameter));
+  return weightsWith(source.config, base, methodOf(config), (parameter) => checkpoint?.read(parameter));
 }
 
 async function exportAdapter(

@@ -1,7 +1,6 @@
 /**
- * The weights of a trained model as a source like any file's: for generating with them, and for writing them. They come from
- * a trainer as it has them now, or from wherever its parameters were kept. Nothing is copied but what is read.
- * Knows nothing of files.
+ * The weights of a model as a trainer has them now, as a source like any file's: for generating with them, and for writing
+ * them. Nothing is copied but what is read. Knows nothing of files.
  */
 import type { ModelConfig, TensorInfo, TensorSource } from '../model.ts';
 import { requiredTensors } from '../weights/names.ts';
@@ -15,17 +14,13 @@ import type { Trainer } from './trainer.ts';
  */
 export function trainedWeights(trainer: Trainer, base: TensorSource): TensorSource {
   const trained = new Set(trainer.parameters.map(({ name }) => name));
-  return mergedWeights(trainer.config, base, trainer.options.method, (parameter) =>
+  return weightsWith(trainer.config, base, trainer.options.method, (parameter) =>
     trained.has(parameter) ? trainer.parameter(parameter) : undefined,
   );
 }
 
-/**
- * @param base what training began from; adapters are added to it
- * @param trained as `trainedTensor` asks for it
- * @returns tensors in float32; closing it closes nothing
- */
-export function mergedWeights(
+/** The same with parameters from elsewhere. @param trained as for `trainedTensor` */
+export function weightsWith(
   config: ModelConfig,
   base: TensorSource,
   method: TrainingMethod,

@@ -284,7 +284,7 @@ function counting(decoder: Decoder): { decoder: Decoder; fed: () => number } {
 }
 
 describe('a text longer than the context', () => {
-  const long = Array.from({ length: 7 }, (_, i) => CODE.replaceAll('largest', `largest_${i}`)).join('\n\n');
+  const long = Array.from({ length: 6 }, (_, i) => CODE.replaceAll('largest', `largest_${i}`)).join('\n\n');
 
   it('is read in windows of whole lines, each token once, as a text that begins where its context does', async () => {
     const context = 160;
@@ -293,14 +293,15 @@ describe('a text longer than the context', () => {
     expectWhole(reading, long);
     const { ids } = snippetTokens(parser, tokenizer, long);
     let shortened = 0;
-    for (const { firstToken, endToken, contextTokens } of reading.lines) {
+    for (const [i, { firstToken, endToken, contextTokens }] of reading.lines.entries()) {
       expect(contextTokens).toBeLessThan(context);
       expect(contextTokens).toBeLessThanOrEqual(firstToken);
       if (contextTokens < firstToken) shortened++;
+      if (i % 4 > 0) continue;
       const from = firstToken - contextTokens;
       const rows = await distributions(decoder, ids.slice(from, endToken));
-      for (let i = Math.max(1, firstToken); i < endToken; i++) {
-        expect(reading.tokens[i]!.logProbability).toBeCloseTo(rows[i - from]![ids[i]!]!, 3);
+      for (let at = Math.max(1, firstToken); at < endToken; at++) {
+        expect(reading.tokens[at]!.logProbability).toBeCloseTo(rows[at - from]![ids[at]!]!, 3);
       }
     }
     expect(shortened).toBeGreaterThan(reading.lines.length / 2);
@@ -316,10 +317,10 @@ describe('a text longer than the context', () => {
     expect(reading.lines.slice(15).every(({ contextTokens }) => contextTokens > context / 4)).toBe(true);
   });
 
-  it.each(['text', 'model', 'none'] as const)('costs in proportion to its length (%s)', async (latents) => {
+  it.each(['text', 'model'] as const)('costs in proportion to its length (%s)', async (latents) => {
     const context = 128;
     const costs: number[] = [];
-    for (const times of [1, 3]) {
+    for (const times of [1, 2]) {
       const { decoder, fed } = counting(await decoderOf(context));
       const reading = await read(long.repeat(times), { pi: decoder, latents, threshold: 0.2 });
       costs.push(fed() / reading.tokens.length);

@@ -168,7 +168,7 @@ export class AbstractionsSession {
       ...{ type: 'source', side: number, address, title, items: items.length },
       ...{ steps: [...steps], latents: [...latents], chosen },
     });
-    if (work !== null) this.#post({ type: 'progress', side: number, text: 'Reading', share: null });
+    if (work !== null) this.#post({ type: 'progress', side: number, text: 'reading…', share: null });
     else if (error !== '') this.#post({ type: 'failed', side: number, text: error });
     else if (shown !== null) this.#post({ type: 'reading', side: number, ...shown });
   }
@@ -217,7 +217,9 @@ export class AbstractionsSession {
     }
     this.#tell(side);
     if (side.address.kind === 'text' && side.address.text.trim() === '') {
-      this.#fail(side, work, new UserError('Type some Python, and press Read.'));
+      side.work = null; // nothing was typed yet
+      side.shown = null;
+      this.#tell(side);
       return;
     }
     try {

@@ -11,7 +11,7 @@ import { shadeLegend } from '../codeView.ts';
 import { appStyles } from './appStyles.ts';
 import { pngOf } from './canvas.ts';
 import { detailsView, spoken } from './details.ts';
-import { percent, thinkers } from './figures.ts';
+import { thinkers } from './figures.ts';
 import { type Layout, layoutOf, lineAt, type Match, search, tokenAt } from './layout.ts';
 import {
   type Choice,
@@ -398,7 +398,7 @@ export class AbstractionsApp extends LitElement {
   #progressView({ text, share }: Progress, number: number): TemplateResult {
     return html`<div class="working" role="status">
       ${share === null ? html`<progress aria-label=${text}></progress>` : html`<progress aria-label=${text} max="1" .value=${share}></progress>`}
-      <span>${text}${share === null ? '…' : `, ${percent(share)}`}</span>
+      <span class="what">${text}</span>
       <vscode-button
         secondary
         @click=${() => {
@@ -460,6 +460,7 @@ export class AbstractionsApp extends LitElement {
         // While a slider moves, what it is at now is not yet what was asked for.
         this.#change(side, {
           source: message,
+          progress: null, // if there is any, it follows
           ...(this.#readTimer === null ? { chosen: message.chosen } : {}),
           ...(isOther ? { shown: null, layout: null, error: '', typed: null, focus: null, hover: null } : {}),
         });
@@ -482,8 +483,10 @@ export class AbstractionsApp extends LitElement {
     const before = side.layout;
     const layout = layoutOf(shown.reading);
     const sameCode = before?.reading.code === layout.reading.code;
-    const focus =
-      before === null ? null : sameFocus(before, layout, side.focus, (offset) => tokenAt(layout.reading, offset));
+    const other = this.#sides[1 - number] ?? null;
+    const follow = (from: Side | null): Focus | null =>
+      from?.layout == null ? null : sameFocus(from.layout, layout, from.focus, (at) => tokenAt(layout.reading, at));
+    const focus = follow(side) ?? follow(other);
     this.#change(side, { shown, layout, progress: null, error: '', focus, hover: null, isTyping: false, typed: null });
     this.#find(side);
     const top = this.#isToScroll || number > 0 || sameCode ? this.#kept.top : 0;

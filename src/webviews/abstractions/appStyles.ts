@@ -128,8 +128,12 @@ export const appStyles = [
     .working progress {
       flex: 1;
     }
-    .working span {
+    .what {
+      display: block;
       white-space: nowrap;
+    }
+    .what::first-letter {
+      text-transform: uppercase;
     }
     .typing {
       display: flex;

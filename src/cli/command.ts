@@ -11,9 +11,11 @@ import { addDoctor } from './commands/doctor.ts';
 import { addEvaluate } from './commands/evaluate.ts';
 import { addExport } from './commands/export.ts';
 import { addModels } from './commands/models.ts';
+import { addRollouts } from './commands/rollouts.ts';
 import { addRunner } from './commands/runner.ts';
 import { addSample } from './commands/sample.ts';
 import { addScore } from './commands/score.ts';
+import { addStudy } from './commands/study.ts';
 import { addTrain } from './commands/train.ts';
 import { StoppedError } from '../runner/control.ts';
 import { createContext, type Run } from './context.ts';
@@ -40,8 +42,9 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitCode>
     .showHelpAfterError('("midtrain help" lists the commands, "midtrain help COMMAND" its options)')
     .addHelpText('after', `\n${exitCodesHelp}`)
     .exitOverride();
-  const runs = [addEvaluate, addTrain, addControl, addExport];
+  const runs = [addEvaluate, addTrain, addStudy, addControl, addExport];
   for (const add of [...runs, addScore, addCompare, addSample, addModels, addDoctor, addRunner]) add(program, run);
+  addRollouts(program);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

@@ -5,6 +5,7 @@
  *       model.safetensors       the parameters that are trained, under Hugging Face or PEFT names
  *       optimizer.safetensors   the moments of AdamW: `first:NAME`, `second:NAME`
  *       q.safetensors, q-optimizer.safetensors   the same of the model that writes latents, where there is one
+ *       rollouts.json           those that it made ahead of its updates
  *       state.json              step, position in the data, of which model and data, hashes of both files; written last
  *
  * Knows nothing of how a step is done or of when a checkpoint is due.
@@ -74,7 +75,12 @@ const State = v.object({
   identity: v.record(v.string(), v.unknown()),
   files: v.object({ model: Written, optimizer: Written }),
   q: v.optional(
-    v.object({ step: count, learningRate: orNull, files: v.object({ model: Written, optimizer: Written }) }),
+    v.object({
+      step: count,
+      learningRate: orNull,
+      files: v.object({ model: Written, optimizer: Written }),
+      rollouts: v.nullable(Written),
+    }),
   ),
 });
 type State = v.InferOutput<typeof State>;
@@ -82,8 +88,14 @@ type State = v.InferOutput<typeof State>;
 export interface Checkpoint {
   readonly trainer: TrainerState;
   /** Of the model that writes latents; null where there is none. */
-  readonly q: TrainerState | null;
+  readonly q: PosteriorState | null;
   readonly progress: TrainingProgress;
+}
+
+export interface PosteriorState {
+  readonly trainer: TrainerState;
+  /** Rollouts that wait for an update, plain data. */
+  readonly rollouts: readonly unknown[];
 }
 
 /** Which of a checkpoint's models: the one that is trained, or the one that writes latents. */
@@ -134,7 +146,7 @@ export class Checkpoints {
     trainer: TrainerState,
     parameters: readonly ParameterInfo[],
     progress: TrainingProgress,
-    q: TrainerState | null = null,
+    q: PosteriorState | null = null,
   ): Promise<void> {
     const { step, learningRate } = trainer;
     const aside = join(this.folder, `.${nameOf(step)}.new`);
@@ -153,6 +165,10 @@ export class Checkpoints {
           ]),
         };
       };
+      const writeQ = async ({ trainer: ofQ, rollouts }: PosteriorState): Promise<State['q']> => ({
+        ...{ step: ofQ.step, learningRate: ofQ.learningRate, files: await write('q', ofQ) },
+        rollouts: rollouts.length === 0 ? null : await writeJson(join(aside, ROLLOUTS), rollouts),
+      });
       const identity = { ...this.#identity };
       const state: State = {
         format: CHECKPOINT_FORMAT,
@@ -161,7 +177,7 @@ export class Checkpoints {
         progress,
         identity,
         files: await write('model', trainer),
-        ...(q === null ? {} : { q: { step: q.step, learningRate: q.learningRate, files: await write('q', q) } }),
+        ...(q === null ? {} : { q: await writeQ(q) }),
       };
       await writeFile(join(aside, 'state.json'), `${JSON.stringify(state, null, 2)}\n`, { flush: true });
       await flushFolder(aside);
@@ -218,11 +234,10 @@ export class Checkpoints {
       );
     }
     const trainer = { step, learningRate, ...(await this.#readState(step, 'model', files)) };
-    const ofQ =
-      q === undefined
-        ? null
-        : { step: q.step, learningRate: q.learningRate, ...(await this.#readState(step, 'q', q.files)) };
-    return { trainer, q: ofQ, progress };
+    if (q === undefined) return { trainer, q: null, progress };
+    const ofQ = { step: q.step, learningRate: q.learningRate, ...(await this.#readState(step, 'q', q.files)) };
+    const rollouts = q.rollouts === null ? [] : await readJson(this.folder, step, q.rollouts);
+    return { trainer, q: { trainer: ofQ, rollouts }, progress };
   }
 
   async #readState(
@@ -267,6 +282,24 @@ export class Checkpoints {
     );
     if (gone) await rm(aside, { recursive: true, force: true });
   }
+}
+
+const ROLLOUTS = 'rollouts.json';
+
+async function writeJson(path: string, value: readonly unknown[]): Promise<WrittenFile> {
+  const bytes = Buffer.from(JSON.stringify(value));
+  await writeFile(path, bytes, { flush: true });
+  return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+}
+
+/** @throws UserError when it is not what was written */
+async function readJson(folder: string, step: number, written: WrittenFile): Promise<unknown[]> {
+  const path = join(folder, nameOf(step), ROLLOUTS);
+  const bytes = await readFile(path).catch(() => Buffer.alloc(0));
+  if (createHash('sha256').update(bytes).digest('hex') !== written.sha256) {
+    throw new UserError(`The checkpoint of step ${step} is broken: ${path} is not what was written.`);
+  }
+  return JSON.parse(bytes.toString('utf8')) as unknown[];
 }
 
 function nameOf(step: number): string {

@@ -11,8 +11,9 @@ import type { ModelSource, TensorSource } from '../engine/model.ts';
 import { mixSeed } from '../engine/random.ts';
 import type { Tokenizer } from '../engine/text/tokenizer.ts';
 import { trainedWeights } from '../engine/training/trainedWeights.ts';
-import type { Trainer, TrainerState } from '../engine/training/trainer.ts';
-import type { ExplorationProgress } from '../midtraining/checkpoint.ts';
+import type { Trainer } from '../engine/training/trainer.ts';
+import { UserError } from '../errors.ts';
+import type { ExplorationProgress, PosteriorState } from '../midtraining/checkpoint.ts';
 import type { TrainingConfig } from '../midtraining/config.ts';
 import { permutation } from '../midtraining/data/permutation.ts';
 import { pythonParser } from '../midtraining/data/pythonGrammar.ts';
@@ -28,10 +29,13 @@ import {
 } from '../midtraining/rollouts/eStep.ts';
 import { InfusedRows, type InfusedRow } from '../midtraining/rollouts/infusedRows.ts';
 import { fits, givenLatents, type LatentSource, sampledLatents } from '../midtraining/rollouts/latentSources.ts';
-import { ActionSets, type Rollout, sampleRollouts } from '../midtraining/rollouts/rollout.ts';
+import type { RewardSettings } from '../midtraining/rollouts/advantages.ts';
+import { ActionSets, type Rollout, type RolloutSettings } from '../midtraining/rollouts/rollout.ts';
 import { type SnippetTokens, snippetTokens } from '../midtraining/rollouts/snippetTokens.ts';
-import { explores, horizonOf, posteriorSchedule, rowOptions } from '../midtraining/trainerOptions.ts';
+import { explores, horizonOf, methodOf, posteriorSchedule, rowOptions } from '../midtraining/trainerOptions.ts';
 import type { EStepEvent, EventBody, RolloutEvent, Settings } from './events.ts';
+import { rollOut, RolloutProcess } from './rolloutProcess.ts';
+import { type MadeRollouts, RolloutsAhead } from './rolloutsAhead.ts';
 
 /** Rollouts decoded together at most. */
 const PLACES = 32;
@@ -50,18 +54,22 @@ export interface ExplorationParts {
   readonly writer: { readonly open: () => Promise<Decoder>; readonly tokenizer: Tokenizer } | null;
   readonly tell: (event: EventBody) => void;
   readonly signal: AbortSignal;
+  /** The bundle of the headless command, for a second process. */
+  readonly command: string;
 }
 
 /** What a launch before had come to. */
 export interface ExplorationState {
   readonly progress: ExplorationProgress;
-  readonly q: TrainerState;
+  readonly q: PosteriorState;
 }
 
 export class Exploration {
   readonly #parts: ExplorationParts;
   readonly #parser: Parser;
   readonly #learner: Learner | null;
+  /** Null where rollouts are made between updates. */
+  #ahead: RolloutsAhead | null = null;
   #rows: InfusedRows;
   /** Of the M-step that is under way; null: none is. */
   #latents: LatentSource | null = null;
@@ -88,6 +96,7 @@ export class Exploration {
   }
 
   async close(): Promise<void> {
+    this.#ahead?.close();
     await this.#endSteps();
     await this.#learner?.q.close();
     await this.#learner?.base?.close();
@@ -110,8 +119,10 @@ export class Exploration {
   }
 
   /** To be written at once: it changes with the next update. Null where there is no q. */
-  async viewState(): Promise<TrainerState | null> {
-    return (await this.#learner?.q.viewState()) ?? null;
+  async viewState(): Promise<PosteriorState | null> {
+    if (this.#learner === null) return null;
+    const rollouts = (await this.#ahead?.pending(this.updates)) ?? [];
+    return { trainer: await this.#learner.q.viewState(), rollouts };
   }
 
   /** Goes on from there. */
@@ -119,7 +130,8 @@ export class Exploration {
     this.#rows = this.#rowsFrom(position);
     if (state === null || this.#learner === null) return;
     this.#progress = state.progress;
-    await this.#learner.q.importState(state.q);
+    await this.#learner.q.importState(state.q.trainer);
+    if (state.q.rollouts.length > 0) this.#openAhead().restore(state.q.rollouts as readonly MadeRollouts[]);
   }
 
   set({ thinkPenalty, temperature, groupSize, eUpdates, mSteps }: Settings): void {
@@ -181,7 +193,7 @@ export class Exploration {
       this.#progress = { ...this.#progress, updatesInRound: 0 };
     }
     const { round, updates, updatesInRound, settings } = this.#progress;
-    const { config, store, tell, signal } = this.#parts;
+    const { config, tell, signal } = this.#parts;
     const { abstractions } = config;
     if (updatesInRound === 0) {
       await this.#endSteps();
@@ -190,10 +202,17 @@ export class Exploration {
     const began = performance.now();
     const thinkPenalty = settings.thinkPenalty * Math.min(1, (updates + 1) / Math.max(1, abstractions.penaltyWarmup));
     const penalties = { thinkPenalty, formatPenalty: abstractions.formatPenalty };
-    const snippets = await this.#draw(store.train, abstractions.snippets, updates * abstractions.snippets);
-    const judgedSnippets = await this.#explore(snippets, settings.groupSize, updates, penalties);
+    const snippets = await this.#snippetsOf(updates);
+    if (snippets.length === 0) {
+      throw new UserError(
+        `None of the ${abstractions.snippets} snippets of an update fits a row of ${config.context} tokens with a latent. Raise context, or lower abstractions.maxLatentTokens.`,
+      );
+    }
+    const made = abstractions.asynchronous
+      ? await this.#openAhead().take(updates, updates + settings.eUpdates - updatesInRound)
+      : { version: updates, rollouts: await this.#rollOut(snippets, this.#settings(updates)) };
     if (signal.aborted) return;
-    const seconds = (performance.now() - began) / 1000;
+    const judgedSnippets = await this.#judge(snippets, made.rollouts, penalties);
     const { baseline, normalise } = abstractions;
     const { rollouts, groupsWithoutSpread } = credit(judgedSnippets, {
       baseline,
@@ -210,11 +229,12 @@ export class Exploration {
     };
     const figures = rolloutFigures(judgedSnippets);
     const { kl, entropy, clipped, learningRate, gradientNorm } = learned ?? NOTHING_LEARNED;
+    const seconds = (performance.now() - began) / 1000;
     const heldOut = updatesInRound + 1 === settings.eUpdates ? await this.#evaluate(penalties) : undefined;
     const event: EStepEvent = {
       ...{ type: 'e-step', update: updates + 1, step: steps, round: this.#progress.round },
       ...figures,
-      ...{ thinkPenalty, groupsWithoutSpread, kl, entropy, clipped, staleness: 0 },
+      ...{ thinkPenalty, groupsWithoutSpread, kl, entropy, clipped, staleness: updates - made.version },
       ...{ rolloutsPerSecond: figures.rollouts / seconds, learningRate, gradientNorm },
       ...(heldOut === undefined ? {} : { heldOut }),
     };
@@ -222,57 +242,84 @@ export class Exploration {
     for (const example of examplesOf(judgedSnippets[0], updates + 1)) tell(example);
   }
 
-  /** Rollouts of q as it is, judged by pi as it is. */
-  async #explore(
-    snippets: readonly { readonly number: number; readonly snippet: SnippetTokens }[],
-    group: number,
-    draw: number,
-    penalties: Parameters<typeof judge>[3],
-  ): Promise<JudgedSnippet[]> {
-    const { config, tokenizer, pi, signal } = this.#parts;
+  /** What is rolled out for the update after so many. */
+  #snippetsOf(update: number): Promise<NumberedSnippet[]> {
+    const { store, config } = this.#parts;
+    const count = config.abstractions.snippets;
+    return this.#draw(store.train, count, update * count);
+  }
+
+  #settings(update: number, group = this.#progress.settings.groupSize): RolloutSettings {
+    const { config } = this.#parts;
     const { temperature } = this.#progress.settings;
     const { maxLatentTokens } = config.abstractions;
+    return { group, temperature, maxLatentTokens, seed: mixSeed('explore', config.seed, update) };
+  }
+
+  /** Rollouts of q as it is. */
+  async #rollOut(snippets: readonly NumberedSnippet[], settings: RolloutSettings): Promise<Rollout[]> {
     const decoder = await this.#openQ();
     try {
-      const requests = snippets.map(({ number, snippet }) => ({ id: String(number), snippet }));
-      const settings = { group, temperature, maxLatentTokens, seed: mixSeed('explore', config.seed, draw) };
-      const rollouts: Rollout[] = [];
-      for await (const rollout of sampleRollouts(decoder, tokenizer, requests, settings, { signal })) {
-        rollouts.push(rollout);
-      }
-      if (signal.aborted) return [];
-      const rolled = snippets.map(({ number, snippet }) => ({
-        number,
-        snippet,
-        rollouts: rollouts.filter(({ id }) => id === String(number)).sort((a, b) => a.index - b.index),
-      }));
-      return await judge(pi, tokenizer, rolled, penalties);
+      return await rollOut(decoder, this.#parts.tokenizer, snippets, settings, this.#parts.signal);
     } finally {
       await decoder.close();
     }
   }
 
+  /** By pi as it is. */
+  #judge(
+    snippets: readonly NumberedSnippet[],
+    rollouts: readonly Rollout[],
+    penalties: RewardSettings,
+  ): Promise<JudgedSnippet[]> {
+    const { pi, tokenizer } = this.#parts;
+    const rolled = snippets.map(({ number, snippet }) => ({
+      ...{ number, snippet },
+      rollouts: rollouts.filter(({ id }) => id === String(number)),
+    }));
+    return judge(pi, tokenizer, rolled, penalties);
+  }
+
+  #openAhead(): RolloutsAhead {
+    if (this.#ahead !== null) return this.#ahead;
+    const { config, source, command } = this.#parts;
+    const { context, threads } = config;
+    const model = {
+      path: source.path,
+      randomSeed: config.initialWeights === 'random' ? config.seed : null,
+      method: methodOf(config),
+      contextLength: context,
+      threads: threads === 0 ? null : threads,
+    };
+    const plan = {
+      texts: async (update: number) =>
+        (await this.#snippetsOf(update)).map(({ number, snippet }) => ({ number, text: snippet.code })),
+      settings: (update: number) => this.#settings(update),
+      parameters: async () => (await this.#learner!.q.exportState()).parameters,
+    };
+    const most = config.abstractions.maxStaleness;
+    return (this.#ahead = new RolloutsAhead(RolloutProcess.start(command, model), plan, most));
+  }
+
   /** What q is worth on held-out snippets, always the same; undefined where there are none, or it is to stop. */
-  async #evaluate(penalties: Parameters<typeof judge>[3]): Promise<EStepEvent['heldOut']> {
+  async #evaluate(penalties: RewardSettings): Promise<EStepEvent['heldOut']> {
     const { config, store, signal } = this.#parts;
     const count = Math.min(config.abstractions.evaluationSnippets, store.heldOut.snippets);
     if (count === 0) return undefined;
     const snippets = await this.#draw(store.heldOut, count, 0);
-    const judgedSnippets = await this.#explore(snippets, 1, -1, penalties);
-    if (signal.aborted || judgedSnippets.length === 0) return undefined;
-    const { returnWithout, returnWith, returnNever, thinkRate } = rolloutFigures(judgedSnippets);
+    const rollouts = await this.#rollOut(snippets, this.#settings(-1, 1));
+    if (signal.aborted || snippets.length === 0) return undefined;
+    const { returnWithout, returnWith, returnNever, thinkRate } = rolloutFigures(
+      await this.#judge(snippets, rollouts, penalties),
+    );
     return { returnWithout, returnWith, returnNever, thinkRate };
   }
 
   /** `count` snippets of a side in a seeded order, those that fit with a latent. */
-  async #draw(
-    side: TokenSide,
-    count: number,
-    from: number,
-  ): Promise<{ readonly number: number; readonly snippet: SnippetTokens }[]> {
+  async #draw(side: TokenSide, count: number, from: number): Promise<NumberedSnippet[]> {
     const { config, tokenizer } = this.#parts;
     const { maxLatentTokens } = config.abstractions;
-    const drawn: { readonly number: number; readonly snippet: SnippetTokens }[] = [];
+    const drawn: NumberedSnippet[] = [];
     for (let at = from; at < from + count; at++) {
       const order = permutation(side.snippets, config.seed, 'explore', Math.floor(at / side.snippets));
       const number = order(at % side.snippets);
@@ -301,6 +348,11 @@ export class Exploration {
     const { config, store, tokenizer } = this.#parts;
     return new InfusedRows(store.train, rowOptions(config, tokenizer), this.#parser, tokenizer, position);
   }
+}
+
+interface NumberedSnippet {
+  readonly number: number;
+  readonly snippet: SnippetTokens;
 }
 
 const NOTHING_LEARNED = { kl: 0, entropy: 0, clipped: 0, learningRate: 0, gradientNorm: null };

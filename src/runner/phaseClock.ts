@@ -35,6 +35,7 @@ export class PhaseClock {
     return {
       load: of('load'),
       prepare: of('prepare'),
+      explore: of('explore'),
       train: of('train'),
       evaluate: of('evaluate') + of('sample'),
       save: of('save'),

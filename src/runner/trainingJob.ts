@@ -75,7 +75,9 @@ export async function runTraining(work: TrainingWork): Promise<TrainingOutcome> 
         open: async () => {
           const trainer = await Trainer.create(source.config, weights, options);
           try {
+            const command = process.argv[1]!;
             const parts = {
+              command,
               config,
               source,
               weights,

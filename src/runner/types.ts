@@ -65,6 +65,8 @@ export interface TrainingOutcome {
   readonly seconds: {
     readonly load: number;
     readonly prepare: number;
+    /** Of E-steps; 0 where there are none. */
+    readonly explore: number;
     readonly train: number;
     readonly evaluate: number;
     readonly save: number;

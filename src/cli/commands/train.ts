@@ -139,6 +139,7 @@ export function outcomeLines(outcome: TrainingOutcome): string[] {
   return [
     [`${steps} of ${stepsAsked} steps, ${tokens} tokens`, ...losses].join(', '),
     `${formatDuration(seconds.total)}: load ${formatDuration(seconds.load)}, data ${formatDuration(seconds.prepare)}, ` +
+      (seconds.explore > 0 ? `E-steps ${formatDuration(seconds.explore)}, ` : '') +
       `training ${formatDuration(seconds.train)}, held-out loss ${formatDuration(seconds.evaluate)}, ` +
       `saving ${formatDuration(seconds.save)}; ${outcome.device}`,
     modelFolder === null ? `run      ${folder}` : `model    ${modelFolder}`,

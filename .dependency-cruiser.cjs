@@ -56,7 +56,7 @@ module.exports = {
     never(
       'features-know-messages-only',
       '^src/(features|extension)',
-      '^src/webviews/(?!(results|run|configForm)/(messages|traceback)\\.ts|duration\\.ts)',
+      '^src/webviews/(?!(results|run|abstractions|configForm)/(messages|traceback)\\.ts|duration\\.ts)',
       'the extension and its panels share data, no code of a browser',
     ),
     never(

@@ -19,7 +19,7 @@ const entries = [
 ];
 
 /** Panels; each has a folder in src/webviews. */
-const webviews = ['results', 'run', 'configForm'];
+const webviews = ['results', 'run', 'abstractions', 'configForm'];
 
 /** Python that is run as files. */
 const python = 'src/evaluation/executor/python';

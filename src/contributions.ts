@@ -30,6 +30,7 @@ export const commands = {
   exportMetrics: 'midtrain.exportMetrics',
   openRunFolder: 'midtrain.openRunFolder',
   exportModel: 'midtrain.exportModel',
+  openAbstractions: 'midtrain.openAbstractions',
   showAbstractions: 'midtrain.showAbstractions',
   hideAbstractions: 'midtrain.hideAbstractions',
   explainSurprise: 'midtrain.explainSurprise',
@@ -55,7 +56,11 @@ export const views = {
   benchmarks: 'midtrain.benchmarks',
 } as const;
 
-export const panels = { results: 'midtrain.results', run: 'midtrain.run' } as const;
+export const panels = {
+  results: 'midtrain.results',
+  run: 'midtrain.run',
+  abstractions: 'midtrain.abstractions',
+} as const;
 
 /** Other ways to look at a file. */
 export const editors = { configForm: 'midtrain.configForm' } as const;

@@ -3,6 +3,7 @@
  */
 import * as vscode from 'vscode';
 import { settings } from './contributions.ts';
+import { activateAbstractions } from './features/abstractionsPanel.ts';
 import { activateConfigDiagnostics } from './features/configDiagnostics.ts';
 import { activateConfigForm } from './features/configForm.ts';
 import { activateConfigLenses } from './features/configLenses.ts';
@@ -65,6 +66,7 @@ export function activate(context: vscode.ExtensionContext): Exports {
   activateConfigLenses(midtrain);
   activateConfigForm(midtrain);
   activateExportModel(midtrain, runChosenBy(midtrain));
+  activateAbstractions(midtrain, readings);
   activateFileAbstractions(midtrain, readings);
   activateEnvironment(midtrain);
   activateStatusBar(midtrain);

@@ -185,11 +185,18 @@ describe('commands', () => {
     }
   });
 
-  it('in menus exist, each in a menu whose view is told', () => {
+  it('in menus exist, each in a menu whose view is told, or whose kind of file', () => {
     for (const { menu, command, when, group } of entries) {
       expect(Object.values(commands), `${menu}: ${command}`).toContain(command);
       const { comparisons } = readWhen(when!, () => true);
       if (menu === 'commandPalette') continue; // it has neither views nor groups
+      if (!menu.startsWith('view/')) {
+        expect(
+          comparisons.map(({ key }) => key),
+          `${menu}: ${command}`,
+        ).toEqual(['resourceFilename']);
+        continue;
+      }
       expect(group, `${menu}: ${command}`).toBeTruthy();
       const view = comparisons.find(({ key, operator }) => key === 'view' && operator === '==');
       expect(Object.values(views), `${menu}: ${command}`).toContain(view?.value);
@@ -248,7 +255,7 @@ describe('run configs', () => {
 
 describe('when clauses', () => {
   it('can be read by the editor and name only keys and rows that there are', () => {
-    const known = ['view', 'viewItem', 'isWorkspaceTrusted', ...Object.values(contextKeys)];
+    const known = ['view', 'viewItem', 'resourceFilename', 'isWorkspaceTrusted', ...Object.values(contextKeys)];
     for (const when of whens) {
       for (const { key, operator, value } of readWhen(when, () => true).comparisons) {
         expect(known, when).toContain(key);
@@ -266,7 +273,7 @@ describe('when clauses', () => {
   });
 
   it('give each row the commands that fit it', () => {
-    const { pause, resume, stop, openResults, openRunFolder, runAgain, removeRun } = commands;
+    const { pause, resume, stop, openResults, openRunFolder, openAbstractions, runAgain, removeRun } = commands;
     const { openRun, stopAndSave, pauseAndRelease, saveCheckpoint, sampleNow, exportMetrics, exportModel } = commands;
     const { setLearningRate, setEvaluationInterval } = commands;
     const { setThinkPenalty, setTemperature, setGroupSize, setUpdates, setSteps } = commands;
@@ -282,12 +289,12 @@ describe('when clauses', () => {
     expect(inline(beginning)).toEqual([openRun, stop].sort());
     expect(inline(trainable)).toEqual([openRun, resume].sort());
     const more = (row: string | undefined): string[] => menuOf(views.runs, row!, false);
-    expect(more(over)).toEqual([openResults, openRunFolder, removeRun, runAgain].sort());
-    expect(more(running)).toEqual([openResults, openRunFolder, runAgain].sort());
+    expect(more(over)).toEqual([openResults, openAbstractions, openRunFolder, removeRun, runAgain].sort());
+    expect(more(running)).toEqual([openResults, openAbstractions, openRunFolder, runAgain].sort());
     expect(more(resumable)).toEqual(more(over));
     expect(more(unreadable)).toEqual([openRunFolder, removeRun]);
     const verbs = [stop, saveCheckpoint, sampleNow, setLearningRate, setEvaluationInterval];
-    const ofTraining = [openRun, openRunFolder, exportMetrics, exportModel];
+    const ofTraining = [openRun, openAbstractions, openRunFolder, exportMetrics, exportModel];
     expect(more(training)).toEqual([...ofTraining, ...verbs, pauseAndRelease].sort());
     const ofEStep = [setThinkPenalty, setTemperature, setGroupSize, setUpdates, setSteps];
     expect(more(exploring)).toEqual([...more(training), ...ofEStep].sort());

@@ -1,35 +1,56 @@
 /**
- * Panels of runs of one kind: one for a run, put back after the window was reloaded, drawn by a script of src/webviews.
- * Knows nothing of what is in one: that is its session's.
+ * Panels of one kind: one for a subject (a run, something that is read), put back after the window was reloaded, drawn by a
+ * script of src/webviews. Knows nothing of what is in one: that is its session's.
  */
 import * as v from 'valibot';
 import * as vscode from 'vscode';
 import type { FollowedRun } from '../client/followedRun.ts';
 import type { panels } from '../contributions.ts';
-import { messageOf } from '../errors.ts';
+import { messageOf, UserError } from '../errors.ts';
 import { drawPage } from './webviewPage.ts';
 
 /** What feeds a panel and answers it. */
 interface Session {
   receive(message: unknown): void;
   close(): void;
+  /** The subject was asked for again, and its panel may show something else by now. */
+  showAgain?(): void;
 }
 
-export interface PanelKind<Run extends FollowedRun> {
+export interface PanelKind<Subject> {
   readonly extensionUri: vscode.Uri;
   readonly viewType: (typeof panels)[keyof typeof panels];
   /** Name of the script in dist/webviews; its element is `midtrain-SCRIPT`. */
-  readonly script: 'results' | 'run';
-  readonly title: (run: Run) => string;
-  /** Begins what a panel of these says whose run is gone. */
+  readonly script: 'results' | 'run' | 'abstractions';
+  readonly title: (subject: Subject) => string;
+  /** Tells subjects apart: each has one panel. */
+  readonly key: (subject: Subject) => string;
+  /** Begins what a panel of these says whose subject is gone. */
   readonly gone: string;
-  /** Null where the folder holds no run that can be shown. */
-  readonly openRun: (folder: string) => Promise<Run | null>;
-  readonly feed: (run: Run, webview: vscode.Webview) => Session;
+  /** From what a panel kept of itself. @throws Error where there is no such subject any more; its message says why */
+  readonly restore: (state: unknown) => Promise<Subject>;
+  readonly feed: (subject: Subject, panel: vscode.WebviewPanel) => Session;
 }
 
-/** What a panel kept of itself, as far as finding its run again needs it. */
+/** What a panel of a run kept of itself, as far as finding it again needs it. */
 const savedSchema = v.object({ folder: v.string() });
+
+/** How panels of runs tell them apart and find them again. @param openRun null where the folder holds no run to be shown */
+export function runSubjects<Run extends FollowedRun>(
+  openRun: (folder: string) => Promise<Run | null>,
+): { key: (run: FollowedRun) => string; restore: (state: unknown) => Promise<Run> } {
+  return {
+    key: ({ folder }) => folder,
+    restore: async (state) => {
+      const saved = v.safeParse(savedSchema, state);
+      if (!saved.success) throw new UserError('There was nothing in it yet.');
+      const { folder } = saved.output;
+      const run = await openRun(folder);
+      if (run === null) throw new UserError(`${folder} holds no run: it was removed or moved.`);
+      return run;
+    },
+  };
+}
 
 /**
  * Closes panels on the screen that an extension host left behind when it crashed: nobody answers them, and VS Code gives them
@@ -46,44 +67,37 @@ function closeOrphans(viewType: string, title: string): void {
   if (orphans.length > 0) void vscode.window.tabGroups.close(orphans, true);
 }
 
-export class Panels<Run extends FollowedRun> implements vscode.Disposable, vscode.WebviewPanelSerializer {
-  readonly #kind: PanelKind<Run>;
-  readonly #panels = new Map<string, vscode.WebviewPanel>();
+export class Panels<Subject> implements vscode.Disposable, vscode.WebviewPanelSerializer {
+  readonly #kind: PanelKind<Subject>;
+  readonly #panels = new Map<string, { readonly panel: vscode.WebviewPanel; readonly session: Session }>();
   readonly #registration: vscode.Disposable;
 
-  constructor(kind: PanelKind<Run>) {
+  constructor(kind: PanelKind<Subject>) {
     this.#kind = kind;
     this.#registration = vscode.window.registerWebviewPanelSerializer(kind.viewType, this);
   }
 
-  /** Shows the run's panel, and makes it where there is none. */
-  show(run: Run): void {
-    const there = this.#panels.get(run.folder);
+  /** Shows the subject's panel, and makes it where there is none. */
+  show(subject: Subject): void {
+    const { viewType, title, key } = this.#kind;
+    const there = this.#panels.get(key(subject));
     if (there !== undefined) {
-      there.reveal();
+      there.panel.reveal();
+      there.session.showAgain?.();
       return;
     }
-    const { viewType, title } = this.#kind;
-    closeOrphans(viewType, title(run));
-    this.#fill(vscode.window.createWebviewPanel(viewType, title(run), vscode.ViewColumn.Active), run);
+    closeOrphans(viewType, title(subject));
+    this.#fill(vscode.window.createWebviewPanel(viewType, title(subject), vscode.ViewColumn.Active), subject);
   }
 
   /** Called by VS Code for each panel that was open when the window was closed. */
   async deserializeWebviewPanel(panel: vscode.WebviewPanel, state: unknown): Promise<void> {
-    const saved = v.safeParse(savedSchema, state);
-    let why = 'There was nothing in it yet.';
-    if (saved.success) {
-      const { folder } = saved.output;
-      try {
-        const run = await this.#kind.openRun(folder);
-        if (run !== null) {
-          this.#fill(panel, run);
-          return;
-        }
-        why = `${folder} holds no run: it was removed or moved.`;
-      } catch (error) {
-        why = messageOf(error);
-      }
+    let why: string;
+    try {
+      this.#fill(panel, await this.#kind.restore(state));
+      return;
+    } catch (error) {
+      why = messageOf(error);
     }
     this.#draw(panel);
     panel.webview.onDidReceiveMessage(() => {
@@ -93,18 +107,19 @@ export class Panels<Run extends FollowedRun> implements vscode.Disposable, vscod
 
   dispose(): void {
     this.#registration.dispose();
-    for (const panel of [...this.#panels.values()]) panel.dispose();
+    for (const { panel } of [...this.#panels.values()]) panel.dispose();
   }
 
-  #fill(panel: vscode.WebviewPanel, run: Run): void {
-    this.#panels.set(run.folder, panel);
-    const session = this.#kind.feed(run, panel.webview);
+  #fill(panel: vscode.WebviewPanel, subject: Subject): void {
+    const key = this.#kind.key(subject);
+    const session = this.#kind.feed(subject, panel);
+    this.#panels.set(key, { panel, session });
     panel.webview.onDidReceiveMessage((message: unknown) => {
       session.receive(message);
     });
     panel.onDidDispose(() => {
       session.close();
-      this.#panels.delete(run.folder);
+      this.#panels.delete(key);
     });
     this.#draw(panel);
   }

@@ -16,20 +16,9 @@ import { knownModels } from './catalog.ts';
 import type { Midtrain } from './context.ts';
 import { choose, type Choice, modelDescription } from './evaluate.ts';
 import { fetchedModel } from './modelsTree.ts';
+import type { CodeRequest, Progress, ReadingService } from './readingSources.ts';
 import { runTitle } from './runLabels.ts';
 import { environmentOf, readSettings } from './settings.ts';
-
-export interface CodeRequest extends Pick<CodeReading, 'name' | 'latents'> {
-  readonly code: string;
-  /** What one writes after `--model`, or the folder of a training run. */
-  readonly model: string;
-  /** Of a run which checkpoint; null: its latest. */
-  readonly step: number | null;
-  readonly signal: AbortSignal;
-}
-
-/** Called as a reading goes on; `share` is null where it cannot be told. */
-export type Progress = (text: string, share: number | null) => void;
 
 /** Who reads the files of this user, and with whose latents. */
 export interface Reader extends Pick<CodeReading, 'latents'> {
@@ -40,7 +29,7 @@ const REMEMBERED = 'midtrain.reader';
 /** The model writes a latent where it would rather than not. */
 const THRESHOLD = 0.5;
 
-export class Readings implements vscode.Disposable {
+export class Readings implements vscode.Disposable, ReadingService {
   readonly #midtrain: Midtrain;
   readonly #process: ReaderProcess;
 

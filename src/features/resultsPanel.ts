@@ -8,7 +8,7 @@ import { type CommandId, commands, panels } from '../contributions.ts';
 import { messageOf } from '../errors.ts';
 import type { Action } from '../webviews/results/messages.ts';
 import type { Midtrain } from './context.ts';
-import { Panels } from './panels.ts';
+import { Panels, runSubjects } from './panels.ts';
 import { ResultsSession } from './resultsSession.ts';
 import { runTitle } from './runLabels.ts';
 import { showSample } from './sampleDocuments.ts';
@@ -23,17 +23,17 @@ const commandOf: Readonly<Record<Action, CommandId>> = {
 };
 
 export function resultsPanels(midtrain: Midtrain): Panels<FollowedEvaluation> {
-  return new Panels({
+  return new Panels<FollowedEvaluation>({
     extensionUri: midtrain.extension.extensionUri,
     viewType: panels.results,
     script: 'results',
     title: ({ description }) => `Results: ${runTitle(description)}`,
     gone: 'These results are no longer here.',
-    openRun: async (folder) => {
+    ...runSubjects(async (folder) => {
       const run = await midtrain.runs.find(folder);
       return run !== null && isEvaluation(run) ? run : null;
-    },
-    feed: (run, webview) =>
+    }),
+    feed: (run, { webview }) =>
       new ResultsSession(run, (message) => void webview.postMessage(message), {
         open: (detail, part) => {
           showSample(run.folder, detail, part).catch((error: unknown) => {

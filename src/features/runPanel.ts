@@ -8,7 +8,7 @@ import { type CommandId, commands, panels } from '../contributions.ts';
 import { type Action, MOST_OVERLAYS } from '../webviews/run/messages.ts';
 import type { Midtrain } from './context.ts';
 import { saveAs } from './exportMetrics.ts';
-import { Panels } from './panels.ts';
+import { Panels, runSubjects } from './panels.ts';
 import { runFigures, runTitle, runVariant } from './runLabels.ts';
 import { RunSession } from './runSession.ts';
 
@@ -39,14 +39,14 @@ export function runPanels(midtrain: Midtrain): Panels<FollowedTraining> {
     const run = await midtrain.runs.find(folder);
     return run !== null && isTraining(run) ? run : null;
   };
-  return new Panels({
+  return new Panels<FollowedTraining>({
     extensionUri: midtrain.extension.extensionUri,
     viewType: panels.run,
     script: 'run',
     title: ({ description }) => runTitle(description),
     gone: 'This run is no longer here.',
-    openRun,
-    feed: (run, webview) =>
+    ...runSubjects(openRun),
+    feed: (run, { webview }) =>
       new RunSession(run, (message) => void webview.postMessage(message), {
         act: (action) => {
           const [command, ...more] = commandOf[action];

@@ -55,3 +55,14 @@ export function codeLines(text: string, stretches: readonly Stretch[], tokens: r
   lines.push({ pieces, endToken: null });
   return lines;
 }
+
+/** Neighbouring pieces of the same token together. */
+export function tokenRuns(pieces: readonly Piece[]): Piece[][] {
+  const runs: Piece[][] = [];
+  for (const piece of pieces) {
+    const last = runs.at(-1);
+    if (last?.[0]?.token === piece.token) last.push(piece);
+    else runs.push([piece]);
+  }
+  return runs;
+}

@@ -4,7 +4,7 @@
  */
 import { css, html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import { type CodeLine, codeLines, type Piece } from './codeLines.ts';
+import { type CodeLine, codeLines, type Piece, tokenRuns } from './codeLines.ts';
 import { codeStyles } from './codeStyles.ts';
 import { percentOf, SHADES, shadeOf, visible } from './probability.ts';
 import { pythonStretches } from './python.ts';
@@ -310,17 +310,6 @@ export function shadeLegend(): TemplateResult {
 /** Two digits, and no minus before a zero. */
 function nats(value: number): string {
   return (Math.abs(value) < 0.005 ? 0 : value).toFixed(2);
-}
-
-/** Neighbouring pieces of the same token together. */
-function tokenRuns(pieces: readonly Piece[]): Piece[][] {
-  const runs: Piece[][] = [];
-  for (const piece of pieces) {
-    const last = runs.at(-1);
-    if (last?.[0]?.token === piece.token) last.push(piece);
-    else runs.push([piece]);
-  }
-  return runs;
 }
 
 function firstToken({ pieces, endToken }: CodeLine): number | null {

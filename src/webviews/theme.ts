@@ -5,7 +5,7 @@ export type ThemeColour = readonly [property: string, otherwise: string];
 
 /** @returns the colour as it is now */
 export function themeColour([property, otherwise]: ThemeColour): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(property).trim() || otherwise;
+  return getComputedStyle(document.body).getPropertyValue(property).trim() || otherwise;
 }
 
 export const ink: ThemeColour = ['--vscode-foreground', '#808080'];

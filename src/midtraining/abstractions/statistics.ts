@@ -7,7 +7,7 @@ import { type Latent, segmentsOf } from './latents.ts';
 
 /** A snippet: its lines of code, and for each the latent that comes into force there. */
 export interface Abstracted {
-  readonly lines: readonly CodeLine[];
+  readonly lines: readonly Pick<CodeLine, 'statement' | 'block'>[];
   readonly latents: readonly (Latent | null)[];
 }
 

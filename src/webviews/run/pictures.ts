@@ -3,6 +3,7 @@
  * runs.
  */
 import { ink, type ThemeColour, themeColour, themeFont } from '../theme.ts';
+import { escaped } from '../xml.ts';
 import { LEFT, RIGHT } from './curveChart.ts';
 import type { DrawnGroup } from './chartGroup.ts';
 import type { ChartSpec } from './charts.ts';
@@ -98,10 +99,6 @@ function chartGroup(
 function lineStyle(colour: ThemeColour, dash: readonly number[], width: number, faint: boolean): string {
   const dashes = dash.length === 0 ? '' : ` stroke-dasharray="${dash.join(' ')}"`;
   return `fill="none" stroke="${themeColour(colour)}" stroke-width="${width}"${dashes}${faint ? ' stroke-opacity="0.4"' : ''}`;
-}
-
-function escaped(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 }
 
 /** The charts one below the other, as they are on the screen. @throws Error when the browser makes no picture */

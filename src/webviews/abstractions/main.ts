@@ -1,0 +1,5 @@
+/** The abstractions panel's script. */
+import { preparePage } from '../page.ts';
+import './app.ts';
+
+preparePage();

@@ -174,7 +174,8 @@ describe.skipIf(installed('current').length === 0)('the views', () => {
         await vs.page.keyboard.press('Escape');
         return texts;
       };
-      expect(await menu(row('good'))).toEqual(['Open Results', 'Open Run Folder', 'Run Again', 'Remove Run…']);
+      const ofGood = ['Open Results', 'Open Abstractions Panel', 'Open Run Folder', 'Run Again', 'Remove Run…'];
+      expect(await menu(row('good'))).toEqual(ofGood);
       expect(await menu(ui.treeItem('Runs', 'later'))).toEqual(['Open Run Folder', 'Remove Run…']);
 
       // Removed by hand, it goes; removed through the menu, it asks first.

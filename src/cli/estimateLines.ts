@@ -5,7 +5,7 @@ import { formatBytes } from '../catalog/plan.ts';
 import type { TrainingEstimate } from '../runner/trainingEstimate.ts';
 import { formatDuration } from './progress.ts';
 
-const PARTS = ['weights', 'gradients', 'optimizer', 'activations', 'evaluation', 'program'] as const;
+const PARTS = ['weights', 'gradients', 'optimizer', 'activations', 'evaluation', 'exploration', 'program'] as const;
 
 export function estimateLines(estimate: TrainingEstimate): string[] {
   const { parameters, trained, memory, disk, room, data, stepTokens, seconds, refusal } = estimate;

@@ -2,15 +2,19 @@
  * What a training by a config needs of memory and disk, and which other settings would need less. Knows nothing of runs, or
  * of how much there is.
  */
+import { memoryNeed } from '../engine/languageModel.ts';
 import type { ModelConfig } from '../engine/model.ts';
 import { trainingMemory, type TrainingMemory } from '../engine/training/memory.ts';
 import { trainableParameters } from '../engine/training/method.ts';
 import { requiredTensors } from '../engine/weights/names.ts';
 import type { TrainingConfig } from './config.ts';
-import { trainerOptions } from './trainerOptions.ts';
+import { ROLLOUT_PLACES } from './rollouts/rollout.ts';
+import { explores, trainerOptions } from './trainerOptions.ts';
 
 /** In bytes. */
 export interface MemoryEstimate extends TrainingMemory {
+  /** Of methods with an E-step: q, the model that its KL is taken to, and the decoder of the rollouts. */
+  readonly exploration: number;
   /** Node, ONNX Runtime and the data at hand. */
   readonly program: number;
   readonly total: number;
@@ -31,15 +35,26 @@ export interface DiskEstimate {
 const PROGRAM_BYTES = 120e6;
 
 export async function estimateMemory(model: ModelConfig, config: TrainingConfig): Promise<MemoryEstimate> {
-  const memory = await trainingMemory(model, trainerOptions(config), config.evaluationInterval > 0);
-  const parts = { ...memory, program: PROGRAM_BYTES };
+  const evaluates = config.evaluationInterval > 0 || explores(config); // which scores rollouts
+  const memory = await trainingMemory(model, trainerOptions(config), evaluates);
+  const parts = { ...memory, exploration: explorationBytes(model, config), program: PROGRAM_BYTES };
   return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
+}
+
+/** Not measured beside a process: what the states and the weights are by their shapes. A second process has the decoder twice. */
+function explorationBytes(model: ModelConfig, config: TrainingConfig): number {
+  if (!explores(config)) return 0;
+  const { kl, asynchronous } = config.abstractions;
+  const states = kl > 0 ? 2 : 1;
+  const { weights, cache } = memoryNeed(model, 'fp32', ROLLOUT_PLACES, config.context);
+  const state = 5 * 4 * countParameters(model, config).trained; // parameters, gradients, those of a micro-batch, moments
+  return states * state + (asynchronous ? 2 : 1) * (weights + cache) + (asynchronous ? PROGRAM_BYTES : 0);
 }
 
 /** @param tokens of the data; 0: not known yet */
 export function estimateDisk(model: ModelConfig, config: TrainingConfig, tokens = 0): DiskEstimate {
   const { parameters, trained } = countParameters(model, config);
-  const checkpoints = (config.keep + 2) * 12 * trained;
+  const checkpoints = (config.keep + 2) * 12 * trained * (explores(config) ? 2 : 1);
   const corpus = tokens * (model.vocabularySize <= 65_536 ? 2 : 4);
   return { checkpoints, model: 4 * parameters, corpus, total: checkpoints + 4 * parameters + corpus };
 }

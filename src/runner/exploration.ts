@@ -31,15 +31,13 @@ import {
 import { InfusedRows, type InfusedRow, type WindowLatents } from '../midtraining/rollouts/infusedRows.ts';
 import { fits, givenLatents, type LatentSource, sampledLatents } from '../midtraining/rollouts/latentSources.ts';
 import type { RewardSettings } from '../midtraining/rollouts/advantages.ts';
-import { ActionSets, type Rollout, type RolloutSettings } from '../midtraining/rollouts/rollout.ts';
+import { ActionSets, type Rollout, ROLLOUT_PLACES, type RolloutSettings } from '../midtraining/rollouts/rollout.ts';
 import { type SnippetTokens, snippetTokens } from '../midtraining/rollouts/snippetTokens.ts';
 import { explores, horizonOf, methodOf, posteriorSchedule, rowOptions } from '../midtraining/trainerOptions.ts';
 import type { EStepEvent, EventBody, RolloutEvent, Settings } from './events.ts';
 import { rollOut, RolloutProcess } from './rolloutProcess.ts';
 import { type MadeRollouts, RolloutsAhead } from './rolloutsAhead.ts';
 
-/** Rollouts decoded together at most. */
-const PLACES = 32;
 /** Rollouts of an update that are told, all of one snippet. */
 const SHOWN = 4;
 
@@ -356,7 +354,7 @@ export class Exploration {
     const { decoder } = await loadDecoder(
       { ...source, weights: q },
       {
-        ...{ device: 'cpu', precision: 'fp32', places: PLACES },
+        ...{ device: 'cpu', precision: 'fp32', places: ROLLOUT_PLACES },
         threads: config.threads === 0 ? null : config.threads,
         contextLength: config.context,
       },

@@ -14,12 +14,9 @@ import { openModel } from '../engine/weights/open.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { pythonParser } from '../midtraining/data/pythonGrammar.ts';
 import type { NumberedText } from '../midtraining/rollouts/latentSources.ts';
-import { type Rollout, type RolloutSettings, sampleRollouts } from '../midtraining/rollouts/rollout.ts';
+import { type Rollout, ROLLOUT_PLACES, type RolloutSettings, sampleRollouts } from '../midtraining/rollouts/rollout.ts';
 import { type SnippetTokens, snippetTokens } from '../midtraining/rollouts/snippetTokens.ts';
 import { RETURNING_MEMORY } from './memory.ts';
-
-/** Rollouts decoded together at most. */
-const PLACES = 32;
 
 /** What the process works with all its life. */
 export interface RolloutModel {
@@ -148,7 +145,7 @@ export async function serveRollouts(): Promise<void> {
         await decoder?.close();
         decoder = null;
         const weights = weightsWith(source.config, base, method, (name) => parameters?.get(name));
-        const options = { device: 'cpu', precision: 'fp32', places: PLACES, threads, contextLength } as const;
+        const options = { device: 'cpu', precision: 'fp32', places: ROLLOUT_PLACES, threads, contextLength } as const;
         ({ decoder } = await loadDecoder({ ...source, weights }, options));
       }
       const snippets = texts.map(({ number, text }) => ({ number, snippet: snippetTokens(parser, tokenizer, text) }));

@@ -94,6 +94,11 @@ describe('the memory of a training', () => {
 
   it('falls with checkpointing, fewer tokens and without held-out losses, and grows with the square of long rows', async () => {
     const usual = await total({ train: 'full' });
+    const ra3 = await total({ train: 'full', method: 'ra3' });
+    expect(ra3).toBeGreaterThan(usual);
+    expect(await total({ train: 'full', method: 'ra3', abstractions: { kl: 0 } })).toBeLessThan(ra3);
+    expect(await total({ train: 'full', method: 'ra3', abstractions: { asynchronous: true } })).toBeGreaterThan(ra3);
+    expect(await total({ train: 'full', method: 'synthetic' })).toBe(usual);
     expect(await total({ train: 'full', checkpointing: true })).toBeLessThan(usual);
     expect(await total({ train: 'full', context: 256, batchTokens: 256 })).toBeLessThan(usual);
     expect(await total({ train: 'full', evaluationInterval: 0 })).toBeLessThan(usual);

@@ -18,6 +18,9 @@ import { UserError } from '../../errors.ts';
 import { isLatent, type Latent } from '../abstractions/latents.ts';
 import { encodeBetween, type LinePlace, type SnippetTokens } from './snippetTokens.ts';
 
+/** Rollouts decoded together at most, where nothing else is said. */
+export const ROLLOUT_PLACES = 32;
+
 export interface RolloutSettings {
   /** Rollouts of a snippet: G. */
   readonly group: number;

@@ -26,7 +26,7 @@ import { score } from '../evaluation/score.ts';
 import type { Executor, Problem, Verdict } from '../evaluation/types.ts';
 import type { EventBody } from './events.ts';
 import { ProgressTeller } from './progress.ts';
-import { readDescription, runPaths, writeDescription } from './runFolder.ts';
+import { readDescription, refuseRequest, runPaths, writeDescription } from './runFolder.ts';
 import type { EvaluationOutcome, ResolvedRequest } from './types.ts';
 
 /** Sequences decoded together unless the request says: more are hardly faster on a CPU and take cache (docs/log.md). */
@@ -323,12 +323,14 @@ async function checkIdentity(
   const description = await readDescription(folder);
   const written: unknown = JSON.parse(JSON.stringify(identity));
   if (description.identity !== undefined && !isDeepStrictEqual(description.identity, written)) {
+    await refuseRequest(folder, description);
     throw new UserError(
       `${folder} holds samples of another model, protocol or sampling. Name another folder with --out, or remove this one.`,
     );
   }
   const host = { cores: availableParallelism(), load: loadavg()[0], platform: `${process.platform}-${process.arch}` };
-  await writeDescription(folder, { ...description, identity, host });
+  const { before, ...accepted } = description;
+  await writeDescription(folder, { ...accepted, identity, host });
 }
 
 async function recordEngine(folder: string, loaded: LoadedDecoder): Promise<void> {

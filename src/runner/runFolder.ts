@@ -75,6 +75,8 @@ interface Described {
   readonly identity?: Readonly<Record<string, unknown>>;
   readonly engine?: Readonly<Record<string, unknown>>;
   readonly host?: Readonly<Record<string, unknown>>;
+  /** The request before this one, until this one is known to be of the same run. */
+  readonly before?: unknown;
 }
 
 const text = v.string();
@@ -179,6 +181,11 @@ export async function writeDescription(folder: string, description: RunDescripti
     await rm(aside, { force: true });
     throw new UserError(`${path} cannot be written: ${whyNotWritten(error)}.`);
   }
+}
+
+/** The run stays what it was: takes back a request that turned out to be of another one. */
+export async function refuseRequest(folder: string, { before, ...description }: RunDescription): Promise<void> {
+  if (before !== undefined) await writeDescription(folder, { ...description, request: before } as RunDescription);
 }
 
 /**

@@ -90,7 +90,8 @@ export async function openRun(folder: string, request: RunRequest): Promise<void
         there.kind === 'training' ? ['a training', 'an evaluation'] : ['an evaluation', 'a training'];
       throw new UserError(`${folder} holds ${is}, and ${wanted} was asked for. Name another folder with --out.`);
     }
-    await writeDescription(folder, { ...there, request } as RunDescription);
+    const before = there.identity === undefined ? {} : { before: there.before ?? there.request };
+    await writeDescription(folder, { ...there, ...before, request } as RunDescription);
   } catch (error) {
     if (!(error instanceof NoRunError)) throw error;
     await describeRun(folder, request);

@@ -33,7 +33,7 @@ import { LiveModel } from './liveModel.ts';
 import { LiveSamples } from './liveSamples.ts';
 import { PhaseClock } from './phaseClock.ts';
 import { ProgramsInLoop } from './programsInLoop.ts';
-import { readDescription, runPaths, writeDescription } from './runFolder.ts';
+import { readDescription, refuseRequest, runPaths, writeDescription } from './runFolder.ts';
 import { openCorpus } from './trainingData.ts';
 import { TrainingLoop } from './trainingLoop.ts';
 import type { TrainingWork } from './trainingWork.ts';
@@ -165,13 +165,15 @@ async function checkIdentity(
   const description = await readDescription(folder);
   const written = JSON.parse(JSON.stringify(identity)) as Record<string, unknown>;
   if (description.identity !== undefined && !isDeepStrictEqual(description.identity, written)) {
+    await refuseRequest(folder, description);
     const differs = Object.keys(written).filter((key) => !isDeepStrictEqual(description.identity![key], written[key]));
     throw new UserError(
       `${folder} holds a training that differs in ${differs.join(', ')}. Name another folder with --out, or remove this one.`,
     );
   }
   const host = { cores: availableParallelism(), load: loadavg()[0], platform: `${process.platform}-${process.arch}` };
-  await writeDescription(folder, { ...description, identity, host });
+  const { before, ...accepted } = description;
+  await writeDescription(folder, { ...accepted, identity, host });
   return written;
 }
 

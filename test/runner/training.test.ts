@@ -14,7 +14,7 @@ import { nextTokenBatch } from '../../src/midtraining/nextTokenPrediction.ts';
 import type { RunEvent } from '../../src/runner/events.ts';
 import { EventLog, readDescription, readEvents, runPaths, writeDescription } from '../../src/runner/runFolder.ts';
 import { stateOf } from '../../src/runner/state.ts';
-import { createRun } from '../../src/runner/store.ts';
+import { createRun, openRun } from '../../src/runner/store.ts';
 import type { TrainingOutcome } from '../../src/runner/types.ts';
 import { workOn } from '../../src/runner/work.ts';
 import { bundleCommand, smallRequest, temporaryFolder, writeProblems } from './smallRun.ts';
@@ -237,6 +237,15 @@ describe('what is wrong', () => {
     await writeDescription(folder, { ...there, request: at(model, 1) } as typeof there);
     await expect(train(folder)).rejects.toThrow(/differs in seed/);
     expect(identity).toBeDefined();
+
+    // Asked for in a folder that holds another run, it leaves that one as it was.
+    await writeDescription(folder, there);
+    await openRun(folder, at(other, 0));
+    await expect(train(folder)).rejects.toThrow(/holds a training that differs in model/);
+    expect(await readDescription(folder)).toEqual(there);
+    await openRun(folder, at(model, 0));
+    await train(folder);
+    expect((await readDescription(folder)).before).toBeUndefined();
   });
 
   it('a context beyond the model, and data without a whole snippet', async () => {

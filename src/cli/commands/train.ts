@@ -94,6 +94,7 @@ async function train(
 const phases: Partial<Record<Phase, string>> = {
   load: 'Loading the model.',
   prepare: 'Reading the data.',
+  explore: 'E-step: q learns where to think.',
 };
 
 /** A listener that shows what a run tells. */
@@ -116,6 +117,15 @@ function shower(output: Output): (event: RunEvent) => void {
       if (found.length > 0) output.note(`Step ${step}: ${found.join(', ')}`);
       output.data(event);
       output.progress({ title: 'Training', done: step, total: steps, unit: 'steps', detail: detailOf(event) });
+    } else if (event.type === 'e-step') {
+      const { update, heldOut } = event;
+      if (heldOut !== undefined) {
+        const { returnWithout, returnNever, thinkRate } = heldOut;
+        output.note(
+          `Update ${update} of q: held-out return ${returnWithout.toFixed(2)}, never thinking ${returnNever.toFixed(2)}, thinks at ${(100 * thinkRate).toFixed(0)} % of the lines`,
+        );
+      }
+      output.data(event);
     }
   };
 }

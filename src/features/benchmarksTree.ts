@@ -13,6 +13,7 @@ import { needDownloadConsent } from './evaluate.ts';
 import { fetching } from './modelsTree.ts';
 import { factsTooltip, spoken } from './rowText.ts';
 import { readSettings } from './settings.ts';
+import { mayHaveFetched } from '../runner/state.ts';
 
 /** A row: plain data, as commands get it. */
 interface Row {
@@ -24,7 +25,7 @@ export function activateBenchmarksTree(midtrain: Midtrain): void {
   midtrain.extension.subscriptions.push(
     vscode.window.createTreeView(views.benchmarks, { treeDataProvider: tree }),
     midtrain.onDidChangeRuns((run) => {
-      if (run?.state.phase === 'load') tree.refresh(); // a run may have fetched its data
+      if (run !== null && mayHaveFetched(run.state)) tree.refresh(); // a run may have fetched its data
     }),
   );
   register(midtrain, commands.getBenchmark, async (argument?: unknown) => {

@@ -12,6 +12,7 @@ import { type Midtrain, register } from './context.ts';
 import { modelDescription, needDownloadConsent } from './evaluate.ts';
 import { factsTooltip, spoken } from './rowText.ts';
 import { readSettings, section } from './settings.ts';
+import { mayHaveFetched } from '../runner/state.ts';
 
 export function activateModelsTree(midtrain: Midtrain): void {
   const tree = new ModelsTree();
@@ -24,7 +25,7 @@ export function activateModelsTree(midtrain: Midtrain): void {
       if (changed) tree.refresh();
     }),
     midtrain.onDidChangeRuns((run) => {
-      if (run?.state.phase === 'load') tree.refresh(); // a run may have fetched its model
+      if (run !== null && mayHaveFetched(run.state)) tree.refresh(); // a run may have fetched its model
     }),
   );
   register(midtrain, commands.refresh, async () => {

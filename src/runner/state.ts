@@ -118,6 +118,11 @@ export function isLive({ status }: Pick<RunState, 'status'>): boolean {
   return status === 'running' || status === 'paused';
 }
 
+/** Whether it may have fetched files just now: it loads them, or is over, perhaps before its loading was heard of. */
+export function mayHaveFetched(state: Pick<RunState, 'status' | 'phase'>): boolean {
+  return state.phase === 'load' || (state.status !== 'asked' && !isLive(state));
+}
+
 /** Whether another launch would go on with it. */
 export function canResume({ status }: Pick<RunState, 'status'>): boolean {
   return status === 'asked' || status === 'stopped' || status === 'failed' || status === 'crashed';

@@ -34,7 +34,7 @@ describe.skipIf(installed('current').length === 0)('a training at work', () => {
       const { ui } = vs;
       await ui.showView('View: Show Midtrain', 'Runs');
       const row = ui.treeItem('Runs', 'Training live');
-      await row.click();
+      await ui.openRun('Training live');
       let panel = await ui.webview();
       const state = (text: RegExp | string) => panel.locator('.state', { hasText: text });
       const press = (name: string) => panel.getByRole('button', { name, exact: true }).click();
@@ -149,7 +149,7 @@ describe.skipIf(installed('current').length === 0)('a training at work', () => {
         await ui.openFile('latents.midtrain.json');
         await vs.page.locator('.codelens-decoration a', { hasText: 'Run' }).first().click();
         const row = ui.treeItem('Runs', 'Training latents');
-        await row.click();
+        await ui.openRun('Training latents');
         let panel = await ui.webview();
         const eStep = () => panel.locator('midtrain-charts.updates');
         const mark = (words: RegExp) => eStep().getByRole('button', { name: words }).first();

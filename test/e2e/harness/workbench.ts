@@ -205,6 +205,20 @@ export class Workbench {
     await row.getByRole('button', { name: title }).first().click();
   }
 
+  /** Opens a run's panel from its row. The row of a live run is drawn anew each second, and a click between is lost. */
+  async openRun(name: string): Promise<void> {
+    const tab = this.page.locator('.tabs-container .tab', { hasText: name });
+    for (let tries = 0; tries < 6; tries++) {
+      await this.treeItem('Runs', name).click();
+      const isOpen = await tab.waitFor({ timeout: 5000 }).then(
+        () => true,
+        () => false,
+      );
+      if (isOpen) return;
+    }
+    throw new Error(`The panel of ${name} did not open.`);
+  }
+
   async chooseInContextMenu(row: Locator, entry: string): Promise<void> {
     await row.click({ button: 'right' });
     const item = this.page.getByRole('menuitem', { name: entry });

@@ -64,8 +64,20 @@ export interface SamplingOptions extends SamplingSettings {
   readonly threads?: number;
 }
 
-export function withSamplingOptions(command: Command, samplesOf: string): Command {
+/** Where and how a model is computed. */
+export function withEngineOptions(command: Command): Command {
   return command
+    .addOption(new Option('-d, --device <name>', 'where it is computed').choices(devices).default('auto'))
+    .addOption(
+      new Option('--precision <name>', 'how weights are held; auto: int8 where the file is quantised, else fp32')
+        .choices(['auto', 'fp32', 'fp16', 'int8', 'int4'])
+        .default('auto'),
+    )
+    .option('--threads <count>', 'threads of the engine', wholeNumber(1));
+}
+
+export function withSamplingOptions(command: Command, samplesOf: string): Command {
+  const sampling = command
     .option('-n, --samples <count>', `samples of ${samplesOf}`, wholeNumber(1), 1)
     .option('-t, --temperature <number>', '0 is greedy', numberBetween(0, 100), 0)
     .option('--top-p <share>', 'nucleus sampling; 1 is off', numberBetween(0, 1), 1)
@@ -76,12 +88,6 @@ export function withSamplingOptions(command: Command, samplesOf: string): Comman
       numberBetween(0, 1),
       0,
     )
-    .option('--seed <number>', 'the same seed gives the same samples', wholeNumber(0), 0)
-    .addOption(new Option('-d, --device <name>', 'where it is computed').choices(devices).default('auto'))
-    .addOption(
-      new Option('--precision <name>', 'how weights are held; auto: int8 where the file is quantised, else fp32')
-        .choices(['auto', 'fp32', 'fp16', 'int8', 'int4'])
-        .default('auto'),
-    )
-    .option('--threads <count>', 'threads of the engine', wholeNumber(1));
+    .option('--seed <number>', 'the same seed gives the same samples', wholeNumber(0), 0);
+  return withEngineOptions(sampling);
 }

@@ -24,18 +24,23 @@ import {
   type JudgedSnippet,
   judge,
   type Learner,
-  type RolledSnippet,
   rolloutFigures,
   updateQ,
 } from '../midtraining/rollouts/eStep.ts';
 import { InfusedRows, type InfusedRow, type WindowLatents } from '../midtraining/rollouts/infusedRows.ts';
 import { fits, givenLatents, type LatentSource, sampledLatents } from '../midtraining/rollouts/latentSources.ts';
 import type { RewardSettings } from '../midtraining/rollouts/advantages.ts';
+import {
+  bySnippet,
+  type NumberedSnippet,
+  type RolledSnippet,
+  rollOut,
+} from '../midtraining/rollouts/rolledSnippets.ts';
 import { ActionSets, type Rollout, ROLLOUT_PLACES, type RolloutSettings } from '../midtraining/rollouts/rollout.ts';
-import { type SnippetTokens, snippetTokens } from '../midtraining/rollouts/snippetTokens.ts';
+import { snippetTokens } from '../midtraining/rollouts/snippetTokens.ts';
 import { explores, horizonOf, methodOf, posteriorSchedule, rowOptions } from '../midtraining/trainerOptions.ts';
 import type { EStepEvent, EventBody, RolloutEvent, Settings } from './events.ts';
-import { rollOut, RolloutProcess } from './rolloutProcess.ts';
+import { RolloutProcess } from './rolloutProcess.ts';
 import { type MadeRollouts, RolloutsAhead } from './rolloutsAhead.ts';
 
 /** Rollouts of an update that are told, all of one snippet. */
@@ -291,11 +296,7 @@ export class Exploration {
     penalties: RewardSettings,
   ): Promise<JudgedSnippet[]> {
     const { pi, tokenizer } = this.#parts;
-    const rolled = snippets.map(({ number, snippet }) => ({
-      ...{ number, snippet },
-      rollouts: rollouts.filter(({ id }) => id === String(number)),
-    }));
-    return judge(pi, tokenizer, rolled, penalties);
+    return judge(pi, tokenizer, bySnippet(snippets, rollouts), penalties);
   }
 
   #openAhead(): RolloutsAhead {
@@ -313,7 +314,7 @@ export class Exploration {
       texts: async (update: number) =>
         (await this.#snippetsOf(update)).map(({ number, snippet }) => ({ number, text: snippet.code })),
       settings: (update: number) => this.#settings(update),
-      parameters: async () => (await this.#learner!.q.exportState()).parameters,
+      parameters: async () => (await this.#learner!.q.viewState()).parameters, // copied as they are sent,
     };
     const most = config.abstractions.maxStaleness;
     return (this.#ahead = new RolloutsAhead(RolloutProcess.start(command, model), plan, most));
@@ -372,11 +373,6 @@ export class Exploration {
 interface Buffered {
   readonly rollouts: readonly MadeRollouts[];
   readonly latents: WindowLatents | null;
-}
-
-interface NumberedSnippet {
-  readonly number: number;
-  readonly snippet: SnippetTokens;
 }
 
 const NOTHING_LEARNED = { kl: 0, entropy: 0, clipped: 0, learningRate: 0, gradientNorm: null };

@@ -14,8 +14,9 @@ import { openModel } from '../engine/weights/open.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { pythonParser } from '../midtraining/data/pythonGrammar.ts';
 import type { NumberedText } from '../midtraining/rollouts/latentSources.ts';
-import { type Rollout, ROLLOUT_PLACES, type RolloutSettings, sampleRollouts } from '../midtraining/rollouts/rollout.ts';
-import { type SnippetTokens, snippetTokens } from '../midtraining/rollouts/snippetTokens.ts';
+import { rollOut } from '../midtraining/rollouts/rolledSnippets.ts';
+import { type Rollout, ROLLOUT_PLACES, type RolloutSettings } from '../midtraining/rollouts/rollout.ts';
+import { snippetTokens } from '../midtraining/rollouts/snippetTokens.ts';
 import { RETURNING_MEMORY } from './memory.ts';
 
 /** What the process works with all its life. */
@@ -40,22 +41,6 @@ interface Request {
 type Answer =
   | { readonly id: number; readonly rollouts: readonly Rollout[] }
   | { readonly id: number; readonly error: string; readonly isUser: boolean };
-
-/** Rollouts of each snippet, in their order. */
-export async function rollOut(
-  decoder: Decoder,
-  tokenizer: Parameters<typeof sampleRollouts>[1],
-  snippets: readonly { readonly number: number; readonly snippet: SnippetTokens }[],
-  settings: RolloutSettings,
-  signal?: AbortSignal,
-): Promise<Rollout[]> {
-  const requests = snippets.map(({ number, snippet }) => ({ id: String(number), snippet }));
-  const rollouts: Rollout[] = [];
-  const options = signal === undefined ? {} : { signal };
-  for await (const rollout of sampleRollouts(decoder, tokenizer, requests, settings, options)) rollouts.push(rollout);
-  const place = new Map(requests.map(({ id }, i) => [id, i]));
-  return rollouts.sort((a, b) => place.get(a.id)! - place.get(b.id)! || a.index - b.index);
-}
 
 /** The parent's end. */
 export class RolloutProcess {

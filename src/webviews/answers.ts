@@ -35,12 +35,11 @@ export class Answers implements ReactiveController {
     this.#timer = null;
   }
 
-  /** @param what to open again */
+  /** @param what to open again, and where */
   view(what: string): TemplateResult | typeof nothing {
     return this.#isLost
       ? html`<p class="error" role="alert">
-          Midtrain was restarted and does not know this panel any more. Close it, and open the ${what} from the Runs
-          view.
+          Midtrain was restarted and does not know this panel any more. Close it, and open ${what}.
         </p>`
       : nothing;
   }

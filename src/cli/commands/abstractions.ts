@@ -9,7 +9,7 @@ import type { PrecisionChoice } from '../../engine/languageModel.ts';
 import { UserError } from '../../errors.ts';
 import type { CodeReading } from '../../midtraining/abstractions/reading.ts';
 import type { ReaderModel } from '../../runner/reader.ts';
-import { type DeviceChoice, devices } from '../../runner/types.ts';
+import { type DeviceChoice } from '../../runner/types.ts';
 import { type Context, needModel, type Run } from '../context.ts';
 import { type ExitCode, exitCodes } from '../exitCodes.ts';
 import {
@@ -19,6 +19,7 @@ import {
   wholeNumber,
   withCommonOptions,
   withConsentOptions,
+  withEngineOptions,
 } from '../options.ts';
 import { readingLines } from '../readingLines.ts';
 import { readText } from '../readText.ts';
@@ -54,17 +55,12 @@ export function addAbstractions(program: Command, run: Run): void {
     )
     .option('--threshold <probability>', 'the model writes where P(think) is at least this', numberBetween(0, 1), 0.5)
     .option('--infuse', "write the code with the model's latents, in place of those it has, and nothing else", false)
-    .option('--strip', 'write the code without its latents and nothing else; needs no model', false)
-    .addOption(new Option('-d, --device <name>', 'where it is computed').choices(devices).default('auto'))
-    .addOption(
-      new Option('--precision <name>', 'how weights are held; auto: int8 where the file is quantised, else fp32')
-        .choices(['auto', 'fp32', 'fp16', 'int8', 'int4'])
-        .default('auto'),
-    )
-    .option('--threads <count>', 'threads of the engine', wholeNumber(1));
-  withConsentOptions(withCommonOptions(command)).action(async (file: string, options: AbstractionsOptions) => {
-    await run(options, (context) => (options.strip ? strip(file, context) : read(file, context, options)));
-  });
+    .option('--strip', 'write the code without its latents and nothing else; needs no model', false);
+  withConsentOptions(withCommonOptions(withEngineOptions(command))).action(
+    async (file: string, options: AbstractionsOptions) => {
+      await run(options, (context) => (options.strip ? strip(file, context) : read(file, context, options)));
+    },
+  );
 }
 
 async function strip(file: string, context: Context): Promise<ExitCode> {

@@ -17,16 +17,8 @@ import {
   withReferences,
 } from './policyBatch.ts';
 import { scoreLines } from './rewards.ts';
-import type { ActionSets, Rollout } from './rollout.ts';
-import type { SnippetTokens } from './snippetTokens.ts';
-
-/** Rollouts of one snippet. */
-export interface RolledSnippet {
-  /** Its number in the corpus. */
-  readonly number: number;
-  readonly snippet: SnippetTokens;
-  readonly rollouts: readonly Rollout[];
-}
+import type { NumberedSnippet, RolledSnippet } from './rolledSnippets.ts';
+import { type ActionSets, type Rollout, soundLatentsOf } from './rollout.ts';
 
 /** A rollout as pi sees it. [lines] each. */
 export interface Outcome {
@@ -40,9 +32,7 @@ export interface Outcome {
   readonly rewards: Float64Array;
 }
 
-export interface JudgedSnippet {
-  readonly number: number;
-  readonly snippet: SnippetTokens;
+export interface JudgedSnippet extends NumberedSnippet {
   /** log pi(a_t | s_t) of never thinking: next-token prediction. [lines] */
   readonly never: Float64Array;
   readonly outcomes: readonly Outcome[];
@@ -60,10 +50,10 @@ export async function judge(
 ): Promise<JudgedSnippet[]> {
   const readings = rolled.map(({ snippet, rollouts }) => ({
     snippet,
-    read: rollouts.map(({ lines }) => ({
-      latents: lines.map(({ latent }) => (latent?.error === null ? latent.text : null)),
-      thinks: lines.map(({ latent }) => latent !== null),
-      errors: lines.map(({ latent }) => latent !== null && latent.error !== null),
+    read: rollouts.map((rollout) => ({
+      latents: soundLatentsOf(rollout),
+      thinks: rollout.lines.map(({ latent }) => latent !== null),
+      errors: rollout.lines.map(({ latent }) => latent !== null && latent.error !== null),
     })),
   }));
   const scores = await scoreLines(

@@ -7,8 +7,8 @@ import type { Decoder } from '../../engine/generation/decoder.ts';
 import { mixSeed } from '../../engine/random.ts';
 import type { Tokenizer } from '../../engine/text/tokenizer.ts';
 import { type Latent, parseLatents } from '../abstractions/latents.ts';
-import type { RolledSnippet } from './eStep.ts';
-import { type Rollout, type RolloutSettings, sampleRollouts } from './rollout.ts';
+import { bySnippet, type RolledSnippet, rollOut } from './rolledSnippets.ts';
+import { type Rollout, type RolloutSettings, soundLatentsOf } from './rollout.ts';
 import { type SnippetTokens, snippetTokens } from './snippetTokens.ts';
 
 export interface NumberedText {
@@ -56,17 +56,9 @@ export function sampledLatents(
       const snippets = texts.map(({ number, text }) => ({ number, snippet: snippetTokens(parser, tokenizer, text) }));
       const fitting = snippets.filter(({ snippet }) => fits(snippet, settings.maxLatentTokens, decoder.contextLength));
       const drawn = { ...settings, seed: mixSeed('latents', settings.seed, epoch) };
-      const requests = fitting.map(({ number, snippet }) => ({ id: String(number), snippet }));
-      const rollouts: Rollout[] = [];
-      for await (const rollout of sampleRollouts(decoder, tokenizer, requests, drawn)) rollouts.push(rollout);
-      const rolled = fitting.map((one) => ({
-        ...one,
-        rollouts: rollouts.filter(({ id }) => id === String(one.number)).sort((a, b) => a.index - b.index),
-      }));
-      const chosen = await choose(rolled.filter((one) => one.rollouts.length > 0));
-      const latents = new Map(
-        chosen.map(({ id, lines }) => [id, lines.map(({ latent }) => (latent?.error === null ? latent.text : null))]),
-      );
+      const rolled = bySnippet(fitting, await rollOut(decoder, tokenizer, fitting, drawn));
+      const chosen = await choose(rolled.filter(({ rollouts }) => rollouts.length > 0));
+      const latents = new Map(chosen.map((rollout) => [rollout.id, soundLatentsOf(rollout)]));
       return snippets.map(({ number, snippet }) => latents.get(String(number)) ?? snippet.lines.map(() => null));
     },
     close: async () => {

@@ -106,6 +106,11 @@ export function latentsOf({ lines }: Rollout): (Latent | null)[] {
   return lines.map(({ latent }) => latent?.text ?? null);
 }
 
+/** The same without those that have an error. */
+export function soundLatentsOf({ lines }: Rollout): (Latent | null)[] {
+  return lines.map(({ latent }) => (latent?.error === null ? latent.text : null));
+}
+
 /**
  * Samples `group` rollouts of each snippet and yields them as they finish. A rollout depends on its snippet, settings, id
  * and number alone, not on what shares its batch.

@@ -6,6 +6,7 @@ import '@vscode-elements/elements/dist/vscode-button/index.js';
 import '@vscode-elements/elements/dist/vscode-textfield/index.js';
 import { html, LitElement, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
+import { Answers, goneView } from '../answers.ts';
 import { onMessage, save, saved, send } from '../host.ts';
 import { shadeLegend } from '../codeView.ts';
 import { appStyles } from './appStyles.ts';
@@ -36,9 +37,6 @@ import { summaryView } from './summary.ts';
 const READ_MILLISECONDS = 150;
 /** What the focus is on is said once it has stayed. */
 const SAY_MILLISECONDS = 250;
-/** A word of the extension that has not come by then will not come. */
-const ANSWER_MILLISECONDS = 10_000;
-
 const latentWords: Readonly<Record<Latents, string>> = {
   text: 'of the text',
   model: 'the model’s',
@@ -75,8 +73,6 @@ const tell = (message: FromPanel): void => {
 export class AbstractionsApp extends LitElement {
   readonly #sides: Side[] = [];
   @state() accessor #gone = '';
-  /** Nobody answers: the extension was ended without a word, and a later one does not know this panel. */
-  @state() accessor #isLost = false;
   @state() accessor #said = '';
   @state() accessor #active = 0;
   @state() accessor #kept: Omit<Saved, 'sides'> & { readonly sides: readonly Viewed[] } = parseSaved(saved()) ?? {
@@ -88,7 +84,7 @@ export class AbstractionsApp extends LitElement {
   };
   #sayTimer: number | null = null;
   #readTimer: number | null = null;
-  #answerTimer: number | null = null;
+  readonly #answers = new Answers(this);
   #saveTimer: number | null = null;
   /** The first reading after a reload is scrolled to where it was. */
   #isToScroll = true;
@@ -106,23 +102,11 @@ export class AbstractionsApp extends LitElement {
   }
 
   override render(): TemplateResult {
-    if (this.#gone !== '')
-      return html`<main class="gone">
-        <h1>No reading</h1>
-        <p>${this.#gone}</p>
-      </main>`;
+    if (this.#gone !== '') return goneView('No reading', this.#gone);
     if (this.#sides.length === 0) return html`<main class="gone"><p>Opening…</p></main>`;
     return html`
       <main>
-        ${
-          this.#isLost
-            ? html`<p class="error" role="alert">
-                Midtrain was restarted and does not know this panel any more. Close it, and open another one with Open
-                Abstractions Panel.
-              </p>`
-            : nothing
-        }
-        ${this.#tools()}
+        ${this.#answers.view('another one with Open Abstractions Panel')} ${this.#tools()}
         <div class="sides ${this.#sides.length > 1 ? 'two' : ''}">
           ${this.#sides.map((side, i) => this.#sideView(side, i))}
         </div>
@@ -436,7 +420,7 @@ export class AbstractionsApp extends LitElement {
       ></textarea>
       <vscode-button
         @click=${() => {
-          this.#await();
+          this.#answers.expect();
           tell({ type: 'readText', side: number, text: side.typed ?? text });
         }}
         >Read</vscode-button
@@ -445,9 +429,7 @@ export class AbstractionsApp extends LitElement {
   }
 
   #receive(message: ToPanel): void {
-    if (this.#answerTimer !== null) clearTimeout(this.#answerTimer);
-    this.#answerTimer = null;
-    this.#isLost = false;
+    this.#answers.heard();
     if (message.type === 'gone') {
       this.#gone = message.text;
       return;
@@ -519,15 +501,9 @@ export class AbstractionsApp extends LitElement {
   #read(number: number, again: boolean): void {
     const side = this.#sides[number];
     if (side === undefined) return;
-    this.#await();
+    this.#answers.expect();
     tell({ type: 'read', side: number, ...side.chosen, again });
     this.#keepSides();
-  }
-
-  #await(): void {
-    this.#answerTimer ??= window.setTimeout(() => {
-      this.#isLost = true;
-    }, ANSWER_MILLISECONDS);
   }
 
   #close(): void {

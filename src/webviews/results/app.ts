@@ -94,7 +94,7 @@ export class ResultsApp extends LitElement {
     if (header === null) return html`<main class="gone"><p>Opening the run…</p></main>`;
     return html`
       <main>
-        ${this.#answers.view('results')}
+        ${this.#answers.view('the results from the Runs view')}
         ${summary(header, {
           act: (action) => {
             tell({ type: 'action', action });

@@ -122,7 +122,7 @@ export class RunApp extends LitElement {
     const own = this.#own;
     return html`
       <main>
-        ${this.#answers.view('run')} ${headerView(header, this.#now, act)}
+        ${this.#answers.view('the run from the Runs view')} ${headerView(header, this.#now, act)}
         ${own === undefined || own.steps.count + own.updates.count === 0 ? html`<p class="hint">${this.#readingWords() ?? emptyWords(header, this.#now)}</p>` : this.#curves(own)}
         ${this.#rolloutsView()} ${this.#samplesView()} ${this.#eventsView()}
         ${factsView('Config and settings', header.facts)} ${notesView(header.notes)}
